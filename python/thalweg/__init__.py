@@ -1,0 +1,1 @@
+"""Optimization for people who train, fit and search."""

@@ -1,0 +1,14 @@
+//! What every method stands on, and the only place with threads, CPU features and `unsafe`.
+
+pub mod error;
+pub mod real;
+pub mod reduce;
+pub mod rng;
+pub mod simd;
+pub mod sweep;
+pub mod tensor;
+pub mod threads;
+pub mod trace;
+
+pub use error::{Error, Result};
+pub use real::Real;

@@ -1,0 +1,297 @@
+//! The scalar that update formulas are written in.
+//!
+//! A formula sees arithmetic, comparisons that yield masks, and [`Real::select`]: no branches. So
+//! one and the same function runs on [`Lane`]s of f32 and f64, which the compiler packs into
+//! vectors, and on [`Trace`](super::trace::Trace), which records it as an expression.
+
+use super::simd::Level;
+use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
+
+/// Arithmetic on one coordinate.
+pub trait Real:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// The outcome of a comparison.
+    type Mask: Copy
+        + BitAnd<Output = Self::Mask>
+        + BitOr<Output = Self::Mask>
+        + Not<Output = Self::Mask>;
+
+    /// A constant, rounded once.
+    fn of(value: f64) -> Self;
+    /// Square root, correctly rounded.
+    fn sqrt(self) -> Self;
+    /// Absolute value.
+    fn abs(self) -> Self;
+    /// Exponential, within 2 units in the last place.
+    fn exp(self) -> Self;
+    /// `self < other`; false for NaN.
+    fn lt(self, other: Self) -> Self::Mask;
+    /// `self <= other`; false for NaN.
+    fn le(self, other: Self) -> Self::Mask;
+    /// `self == other`; false for NaN.
+    fn eq(self, other: Self) -> Self::Mask;
+    /// `yes` where the mask holds, else `no`; both are evaluated.
+    fn select(mask: Self::Mask, yes: Self, no: Self) -> Self;
+
+    /// `self > other`.
+    #[inline(always)]
+    fn gt(self, other: Self) -> Self::Mask {
+        other.lt(self)
+    }
+    /// `self >= other`.
+    #[inline(always)]
+    fn ge(self, other: Self) -> Self::Mask {
+        other.le(self)
+    }
+    /// -1, 0 or 1; 0 for NaN, as in torch.
+    #[inline(always)]
+    fn sign(self) -> Self {
+        let zero = Self::of(0.0);
+        Self::select(self.gt(zero), Self::of(1.0), Self::select(self.lt(zero), Self::of(-1.0), zero))
+    }
+    /// The larger one; NaN when either is, as in torch.
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self::select(!self.eq(self) | self.gt(other), self, other)
+    }
+    /// The smaller one; NaN when either is.
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        Self::select(!self.eq(self) | self.lt(other), self, other)
+    }
+}
+
+/// A machine float that kernels compute in.
+pub trait Float: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+    /// Rounds once.
+    fn from_f64(value: f64) -> Self;
+    /// Widens.
+    fn to_f64(self) -> f64;
+    #[doc(hidden)]
+    fn add(self, other: Self) -> Self;
+    #[doc(hidden)]
+    fn sub(self, other: Self) -> Self;
+    #[doc(hidden)]
+    fn mul(self, other: Self) -> Self;
+    #[doc(hidden)]
+    fn div(self, other: Self) -> Self;
+    #[doc(hidden)]
+    fn neg(self) -> Self;
+    #[doc(hidden)]
+    fn sqrt(self) -> Self;
+    #[doc(hidden)]
+    fn abs(self) -> Self;
+    #[doc(hidden)]
+    fn exp(self) -> Self;
+}
+
+macro_rules! float {
+    ($float:ident, $exp:path) => {
+        impl Float for $float {
+            #[inline(always)]
+            fn from_f64(value: f64) -> Self {
+                value as Self
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self.into()
+            }
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                self + other
+            }
+            #[inline(always)]
+            fn sub(self, other: Self) -> Self {
+                self - other
+            }
+            #[inline(always)]
+            fn mul(self, other: Self) -> Self {
+                self * other
+            }
+            #[inline(always)]
+            fn div(self, other: Self) -> Self {
+                self / other
+            }
+            #[inline(always)]
+            fn neg(self) -> Self {
+                -self
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                self.abs()
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $exp(self)
+            }
+        }
+    };
+}
+float!(f32, exp_f32);
+float!(f64, exp_f64);
+
+/// Splits `x` into `k ln 2 + r` with |r| <= ln 2 / 2, sums the series of exp(r) and scales by 2^k.
+/// Branch-free, so that it vectorizes, unlike the C library's.
+#[inline(always)]
+fn exp_f64(x: f64) -> f64 {
+    // Beyond these the result is 0 or infinity; `clamp` keeps NaN.
+    let y = x.clamp(-746.0, 710.0);
+    const MAGIC: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52: adding it rounds to an integer
+    let shifted = y * std::f64::consts::LOG2_E + MAGIC;
+    let k = shifted - MAGIC;
+    // ln 2 in two parts, the high one with trailing zeros so that k times it is exact.
+    let r = (y - k * 6.931_471_803_691_238e-1) - k * 1.908_214_929_270_587_7e-10;
+    // 1/n!, highest first; the remainder after r^13 is below 2^-57.
+    let mut sum = 1.0 / 6_227_020_800.0;
+    for factorial in [
+        479_001_600.0,
+        39_916_800.0,
+        3_628_800.0,
+        362_880.0,
+        40_320.0,
+        5_040.0,
+        720.0,
+        120.0,
+        24.0,
+        6.0,
+        2.0,
+        1.0,
+        1.0,
+    ] {
+        sum = sum * r + 1.0 / factorial;
+    }
+    // 2^k in two factors, so that neither overflows nor loses a subnormal result too early. The
+    // low bits of `shifted` hold k.
+    let k = shifted.to_bits().wrapping_sub(MAGIC.to_bits()) as i64 as i32;
+    let half = k >> 1;
+    let power = |n: i32| f64::from_bits(((i64::from(n) + 1023) as u64) << 52);
+    let scaled = sum * power(half) * power(k - half);
+    if x.is_nan() { x } else { scaled }
+}
+
+/// As [`exp_f64`], in single precision.
+#[inline(always)]
+fn exp_f32(x: f32) -> f32 {
+    let y = x.clamp(-104.0, 89.0);
+    const MAGIC: f32 = 12_582_912.0; // 1.5 * 2^23
+    let shifted = y * std::f32::consts::LOG2_E + MAGIC;
+    let k = shifted - MAGIC;
+    let r = (y - k * 0.693_359_4) - k * -2.121_944_4e-4;
+    let mut sum = 1.0 / 5_040.0;
+    for factorial in [720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
+        sum = sum * r + 1.0 / factorial;
+    }
+    let k = shifted.to_bits().wrapping_sub(MAGIC.to_bits()) as i32;
+    let half = k >> 1;
+    let power = |n: i32| f32::from_bits(((n + 127) as u32) << 23);
+    let scaled = sum * power(half) * power(k - half);
+    if x.is_nan() { x } else { scaled }
+}
+
+/// A float inside code compiled for the SIMD level `LEVEL`.
+///
+/// The level is part of the type so that each level gets its own copy of a formula, inlined into
+/// its one caller; a shared copy would stay at the baseline.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[repr(transparent)]
+pub struct Lane<F, const LEVEL: u8 = { Level::Baseline as u8 }>(pub F);
+
+macro_rules! binary {
+    ($($trait:ident $name:ident),*) => {$(
+        impl<F: Float, const LEVEL: u8> $trait for Lane<F, LEVEL> {
+            type Output = Self;
+            #[inline(always)]
+            fn $name(self, other: Self) -> Self {
+                Self(self.0.$name(other.0))
+            }
+        }
+    )*};
+}
+binary!(Add add, Sub sub, Mul mul, Div div);
+
+impl<F: Float, const LEVEL: u8> Neg for Lane<F, LEVEL> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self(self.0.neg())
+    }
+}
+
+impl<F: Float, const LEVEL: u8> Real for Lane<F, LEVEL> {
+    type Mask = bool;
+
+    #[inline(always)]
+    fn of(value: f64) -> Self {
+        Self(F::from_f64(value))
+    }
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        Self(self.0.sqrt())
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        Self(self.0.abs())
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        Self(self.0.exp())
+    }
+    #[inline(always)]
+    fn lt(self, other: Self) -> bool {
+        self.0 < other.0
+    }
+    #[inline(always)]
+    fn le(self, other: Self) -> bool {
+        self.0 <= other.0
+    }
+    #[inline(always)]
+    fn eq(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+    #[inline(always)]
+    fn select(mask: bool, yes: Self, no: Self) -> Self {
+        if mask { yes } else { no }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exp_agrees_with_the_standard_library() {
+        for i in -74_000..71_000 {
+            let x = f64::from(i) * 0.01 + 0.001_3;
+            let (ours, std) = (exp_f64(x), x.exp());
+            assert!(ours == std || (ours - std).abs() <= 4.5e-16 * std + f64::MIN_POSITIVE * 1e-15, "{x} {ours} {std}");
+        }
+        for i in -10_300..8_870 {
+            let x = i as f32 * 0.01 + 0.001_3;
+            let (ours, std) = (exp_f32(x), x.exp());
+            assert!(ours == std || (ours - std).abs() <= 2.5e-7 * std + 3e-45, "{x} {ours} {std}");
+        }
+        assert_eq!((exp_f64(0.0), exp_f32(0.0)), (1.0, 1.0));
+        assert_eq!((exp_f64(f64::INFINITY), exp_f64(f64::NEG_INFINITY)), (f64::INFINITY, 0.0));
+        assert_eq!((exp_f32(f32::INFINITY), exp_f32(f32::NEG_INFINITY)), (f32::INFINITY, 0.0));
+        assert!(exp_f64(f64::NAN).is_nan() && exp_f32(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn extrema_keep_nan_and_sign_drops_it() {
+        type L = Lane<f64>;
+        let (one, nan) = (Lane::<f64>(1.0), Lane::<f64>(f64::NAN));
+        assert!(Real::max(one, nan).0.is_nan() && Real::max(nan, one).0.is_nan());
+        assert!(Real::min(one, nan).0.is_nan() && Real::min(nan, one).0.is_nan());
+        assert_eq!((nan.sign().0, L::of(-0.0).sign().0), (0.0, 0.0));
+    }
+}

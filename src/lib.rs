@@ -1,0 +1,17 @@
+//! Optimization: fused optimizer steps, projections, gradient-free search, coordinate descent.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`engine`] | chunks, threads, SIMD dispatch, element types, random numbers, reductions, errors |
+//! | [`linalg`] | small dense kernels that several methods share |
+//! | [`optim`] | optimizer steps, one file a rule |
+//!
+//! The crate knows no Python; the feature `python` adds the bindings that the package is built on.
+
+pub mod engine;
+pub mod linalg;
+pub mod optim;
+#[cfg(feature = "python")]
+mod python;
+
+pub use engine::{Error, Result};

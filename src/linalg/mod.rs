@@ -1,0 +1,1 @@
+//! Small dense kernels that several methods share, float64 inside.
