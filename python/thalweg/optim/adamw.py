@@ -81,4 +81,4 @@ class AdamW(Optimizer):
             engine,
         )
 
-    reference = Adam.reference
+    reference = staticmethod(Adam.reference)

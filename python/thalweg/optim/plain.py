@@ -90,7 +90,7 @@ def _step_one(
         if group["mask_scale"] == "mean":
             scale = 1.0 / agree.to(x.dtype).mean().clamp(min=1e-3)
         else:
-            scale = u.numel() / (agree.sum() + 1.0)
+            scale = u.numel() / (agree.sum().to(x.dtype) + 1.0)
         u = torch.where(agree, u * scale, torch.zeros_like(u))
     elif group["mask"] == "grams":
         u = g.sign() * u.abs()
