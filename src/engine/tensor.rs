@@ -5,7 +5,6 @@ use super::simd::{self, Kernel};
 use super::{Error, Result};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
-use std::any::TypeId;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -211,13 +210,8 @@ impl Tensor<'_> {
     #[inline]
     fn direct<F: Float>(&self, range: &Range<usize>) -> Option<*mut F> {
         assert!(range.start <= range.end && range.end <= self.len);
-        let same = match self.dtype {
-            Dtype::F32 => TypeId::of::<F>() == TypeId::of::<f32>(),
-            Dtype::F64 => TypeId::of::<F>() == TypeId::of::<f64>(),
-            Dtype::Bf16 | Dtype::F16 => false,
-        };
         // SAFETY: the offset lies inside the memory, by the assertion above.
-        same.then(|| unsafe { self.data.cast::<F>().add(range.start) })
+        (self.dtype == F::DTYPE).then(|| unsafe { self.data.cast::<F>().add(range.start) })
     }
 
     /// # Safety

@@ -127,7 +127,7 @@ pub(crate) struct Factors {
     /// On a cautious step.
     pub mask_scale: f64,
     /// On `x`: decoupled decay.
-    keep: f64,
+    pub keep: f64,
     /// Cautious decay, times the rate.
     cautious: f64,
 }
@@ -148,10 +148,20 @@ impl Factors {
         }
     }
 
+    /// Whether a step needs no more than `keep * x - u`.
+    pub fn is_plain(&self) -> bool {
+        self.mask == Mask::None && self.cautious == 0.0
+    }
+
+    /// Whether the rule sees the gradient as it is.
+    pub fn keeps_gradient(&self) -> bool {
+        self.gradient == 1.0 && self.clip_value.is_none() && self.coupled == 0.0
+    }
+
     /// The gradient as the rule sees it: `g` itself when nothing changes it, else in `spare`.
     #[inline]
     pub fn gradient<'s, F: Float>(&self, x: &[F], g: &'s [F], spare: &'s mut [F]) -> &'s [F] {
-        if self.gradient == 1.0 && self.clip_value.is_none() && self.coupled == 0.0 {
+        if self.keeps_gradient() {
             return g;
         }
         simd::dispatch(Gradient { factors: *self, x, g, out: &mut *spare });

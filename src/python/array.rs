@@ -10,8 +10,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCapsule, PyCapsuleMethods, PyType};
 use std::ffi::{c_int, c_void};
+use std::ops::Range;
 
-const MAX_DIM: usize = 12;
+const MAX_DIM: usize = 8;
 
 /// What is known of an array's memory.
 #[derive(Clone, Copy)]
@@ -270,48 +271,69 @@ impl Array {
         }
     }
 
+    /// The memory without the shape; `None` for types that steps do not compute with.
+    pub fn span(&self) -> Option<Span> {
+        let Self { data, writable, .. } = *self;
+        self.dtype.map(|dtype| Span { data, len: self.len(), dtype, writable })
+    }
+}
+
+/// A dense stretch of memory.
+#[derive(Clone, Copy)]
+pub struct Span {
+    data: *mut u8,
+    len: usize,
+    dtype: Dtype,
+    /// Whether it may be written.
+    pub writable: bool,
+}
+
+impl Span {
+    /// The addresses it covers.
+    pub fn addresses(&self) -> Range<usize> {
+        let start = self.data as usize;
+        start..start + self.len * self.dtype.size()
+    }
+
     /// The elements, to write.
     ///
     /// # Safety
     /// The array is dense, on the processor, kept alive by the caller for `'a`, and nobody else
     /// touches its elements meanwhile.
-    pub unsafe fn tensor<'a>(&self, dtype: Dtype) -> Tensor<'a> {
+    pub unsafe fn tensor<'a>(&self) -> Tensor<'a> {
         // SAFETY: the caller's promise; numpy's and torch's elements are initialised and aligned.
-        unsafe { Tensor::from_raw(self.data, self.len(), dtype) }
+        unsafe { Tensor::from_raw(self.data, self.len, self.dtype) }
     }
 
     /// The elements, to read.
     ///
     /// # Safety
-    /// As for [`Array::tensor`], but others may read too.
-    pub unsafe fn read<'a>(&self, dtype: Dtype) -> View<'a> {
+    /// As for [`Span::tensor`], but others may read too.
+    pub unsafe fn read<'a>(&self) -> View<'a> {
         // SAFETY: as above.
-        unsafe { View::from_raw(self.data, self.len(), dtype) }
+        unsafe { View::from_raw(self.data, self.len, self.dtype) }
     }
 
-    /// The one element of a counter.
+    /// The one element of a counter, if it can be read as one.
     pub fn scalar(&self) -> Option<f64> {
-        if self.len() != 1 || !self.cpu {
-            return None;
-        }
         // SAFETY: one element of this type, alive while the caller holds the array.
         unsafe {
-            match self.dtype? {
-                Dtype::F32 => Some((*self.data.cast::<f32>()).into()),
-                Dtype::F64 => Some(*self.data.cast::<f64>()),
-                Dtype::Bf16 | Dtype::F16 => None,
+            match self.dtype {
+                Dtype::F32 if self.len == 1 => Some((*self.data.cast::<f32>()).into()),
+                Dtype::F64 if self.len == 1 => Some(*self.data.cast::<f64>()),
+                _ => None,
             }
         }
     }
 
-    /// Sets the one element of a counter that [`Array::scalar`] could read.
+    /// Sets the one element of a counter that [`Span::scalar`] could read.
     pub fn set_scalar(&self, value: f64) {
         // SAFETY: as for `scalar`, and the GIL keeps other writers away.
         unsafe {
             match self.dtype {
-                Some(Dtype::F32) => *self.data.cast::<f32>() = value as f32,
-                Some(Dtype::F64) => *self.data.cast::<f64>() = value,
-                _ => {}
+                Dtype::F32 => *self.data.cast::<f32>() = value as f32,
+                Dtype::F64 => *self.data.cast::<f64>() = value,
+                Dtype::Bf16 | Dtype::F16 => {}
             }
         }
     }

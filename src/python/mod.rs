@@ -1,6 +1,7 @@
 //! Bindings: borrow buffers, release the GIL, call one core function, map the error.
 
 mod array;
+mod gather;
 mod optim;
 
 use crate::engine::{Error, threads};
