@@ -12,7 +12,7 @@ use pyo3::types::{PyCapsule, PyCapsuleMethods, PyType};
 use std::ffi::{c_int, c_void};
 use std::ops::Range;
 
-const MAX_DIM: usize = 8;
+const MAX_DIM: usize = 6;
 
 /// What is known of an array's memory.
 #[derive(Clone, Copy)]
@@ -99,6 +99,7 @@ impl Torch {
     }
 
     /// A view of a plain tensor; `None` where torch cannot describe it (sparse, for instance).
+    #[inline]
     pub fn view(&self, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
         match self.describe {
             Some(describe) => Ok(by_exchange(describe, tensor)),
@@ -117,6 +118,7 @@ fn describe(tensor_type: &Bound<'_, PyAny>) -> Option<Describe> {
     (table.header.major == 1).then_some(table.describe).flatten()
 }
 
+#[inline]
 fn by_exchange(describe: Describe, tensor: &Bound<'_, PyAny>) -> Option<Array> {
     let mut out = std::mem::MaybeUninit::<DlTensor>::zeroed();
     // SAFETY: the object is a torch tensor, and the function fills the descriptor or fails.
