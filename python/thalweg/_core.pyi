@@ -1,0 +1,6 @@
+# Written by `make stubs`; do not edit.
+
+__all__ = ["get_num_threads", "set_num_threads"]
+
+def get_num_threads() -> int: ...
+def set_num_threads(n: int) -> None: ...
