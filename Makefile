@@ -11,7 +11,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 	$(name) -c 'import sys; sys.version_info >= (3, 10) and print("$(name)")' 2>/dev/null)))
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
-# Extras of the environment that tests run in, and flags for tools/requirements.py (--lowest).
+# Extras of the environment that tests run in (comma-separated), and flags for tools/requirements.py (--lowest).
 EXTRAS ?= dev
 REQUIREMENTS ?=
 # Arguments of `thalweg race`, of pytest, of the wheel build.
@@ -26,13 +26,14 @@ NEXTEST := $(shell cargo nextest --version >/dev/null 2>&1 && echo yes)
 RUST := Cargo.toml Cargo.lock $(shell find src -name '*.rs')
 PACKAGE := $(shell find python/thalweg -name '*.py' -o -name '*.pyi')
 
-# The interpreter that PyO3 asks for its configuration; one for all cargo calls, so that nothing is built twice.
+# The interpreter that PyO3 asks for its configuration; one for all cargo calls, so
+# that nothing is built twice.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 export VIRTUAL_ENV := $(abspath $(VENV))
 unexport CONDA_PREFIX
 
-.PHONY: help demo test test-rust test-python lint lint-rust lint-python check-stubs stubs format wheel smoke bench \
-	clean
+.PHONY: help demo test test-rust test-python lint lint-rust lint-python check-stubs stubs format \
+	features wheel smoke bench clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -103,6 +104,12 @@ format: $(STAMPS)/packages-$(EXTRAS)
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+# Each feature of the crate also builds alone.
+features: $(STAMPS)/venv
+	@for feature in "" python gpu; do \
+		$(PHASE) "check, features: $${feature:-none}" \
+			cargo check --locked --quiet --all-targets --no-default-features --features "$$feature" || exit; done
+
 # ---- distribution
 
 wheel: $(STAMPS)/wheel
@@ -110,7 +117,7 @@ wheel: $(STAMPS)/wheel
 $(STAMPS)/wheel: $(STAMPS)/venv $(RUST) $(PACKAGE) pyproject.toml README.md
 	@$(BIN)/python -c "import ziglang" 2>/dev/null || $(PIP) "maturin[zig]>=1.14,<2"
 	@rm -rf dist
-	@$(PHASE) "wheel" $(BIN)/maturin build --release --locked --quiet --out dist $(WHEEL)
+	@PATH="$(abspath $(BIN)):$$PATH" $(PHASE) "wheel" maturin build --release --locked --quiet --out dist $(WHEEL)
 	@ls -l dist
 	@touch $@
 

@@ -1,6 +1,6 @@
 """Print what the named extras of pyproject.toml require, one requirement a line.
 
-    python tools/requirements.py [--lowest] EXTRA...
+    python tools/requirements.py [--lowest] EXTRA,...
 
 pip can install these before the package itself is built. `--lowest` pins every lower bound.
 """
@@ -34,7 +34,7 @@ def requirements(project, extras):
 
 def main(arguments):
     lowest = "--lowest" in arguments
-    extras = [argument for argument in arguments if argument != "--lowest"]
+    extras = [name for part in arguments if part != "--lowest" for name in part.split(",")]
     text = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
     for requirement in requirements(tomllib.loads(text)["project"], extras):
         print(re.sub(r">=([^,]+).*", r"==\1", requirement) if lowest else requirement)
