@@ -11,6 +11,8 @@ import thalweg
 def importable():
     """Names of the files of the package that import here."""
     for module in pkgutil.walk_packages(thalweg.__path__, "thalweg.", onerror=lambda name: None):
+        if module.name.endswith("__main__"):
+            continue
         try:
             yield importlib.import_module(module.name).__file__
         except ImportError as error:
