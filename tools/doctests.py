@@ -5,6 +5,7 @@ import pkgutil
 import sys
 
 import pytest
+
 import thalweg
 
 

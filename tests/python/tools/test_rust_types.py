@@ -1,6 +1,7 @@
 """The reader of Rust signatures, on the forms that the bindings use."""
 
 import pytest
+
 from rust_types import annotation, signatures
 
 SOURCE = """
