@@ -55,7 +55,7 @@ $(STAMPS)/packages-%: $(STAMPS)/venv pyproject.toml tools/requirements.py
 
 $(STAMPS)/build: $(STAMPS)/venv $(RUST) pyproject.toml
 	@test -x $(BIN)/maturin || $(PIP) "maturin>=1.14,<2"
-	@$(PHASE) "build" $(BIN)/maturin develop --release --locked --quiet
+	@PIP_QUIET=1 $(PHASE) "build" $(BIN)/maturin develop --release --locked --quiet
 	@touch $@
 
 # ---- the two commands
