@@ -10,7 +10,7 @@ _PLAIN = {
     "()": "None",
     "bool": "bool",
     "PyBytes": "bytes",
-    "PyDict": "dict[str, Any]",
+    "PyDict": "dict[Any, Any]",
     "PyList": "list[Any]",
     "PyTuple": "tuple[Any, ...]",
 }
