@@ -99,7 +99,8 @@ class Entrant:
             other = _table(self.of_torch)["torch:adamw" if self.of_torch else "adamw"]
             return [make(matrices, **self.settings), other(rest, **_settings("adamw"))]
         except (TypeError, ValueError, NotImplementedError) as error:
-            known = ", ".join(list(inspect.signature(make).parameters)[1:])
+            parameters = list(inspect.signature(make).parameters.values())[1:]
+            known = ", ".join(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
             raise InputError(
                 f"--optimizers {_label(self.name, self.typed)}: {error}; settings: {known}"
             ) from error
