@@ -120,9 +120,8 @@ def test_settings_reach_the_optimizer(thalweg, tmp_path):
 
 
 def test_mnist_files(thalweg, tmp_path, mnist_folder):
-    record, _ = race(
-        thalweg, tmp_path, *TORCH, "--task", "mnist", "--data", mnist_folder, "--epochs", 30
-    )  # fmt: skip
+    task = ("--task", "mnist", "--data", mnist_folder, "--threads", 1)
+    record, _ = race(thalweg, tmp_path, *TORCH, *task, "--epochs", 20)
     assert (record["training_images"], record["test_images"]) == (96, 32)
     assert record["ranking"][0]["test_accuracy"] == 1.0
 
