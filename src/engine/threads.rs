@@ -135,10 +135,11 @@ impl Drop for Raise<'_> {
 fn pool(workers: usize) -> Arc<rayon::ThreadPool> {
     let process = std::process::id();
     let mut slot = POOL.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(pool) = &*slot {
-        if pool.process == process && pool.workers >= workers {
-            return pool.threads.clone();
-        }
+    if let Some(pool) = &*slot
+        && pool.process == process
+        && pool.workers >= workers
+    {
+        return pool.threads.clone();
     }
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(workers)

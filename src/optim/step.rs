@@ -368,11 +368,11 @@ impl<'g> Plan<'g> {
         let mut last = None;
         for (job, head) in self.jobs.iter_mut().zip(self.heads) {
             let key = (head.group, head.double, head.t, job.step.measured.map(f64::to_bits));
-            if let Some((same, ready)) = last {
-                if same == key {
-                    job.ready = ready;
-                    continue;
-                }
+            if let Some((same, ready)) = last
+                && same == key
+            {
+                job.ready = ready;
+                continue;
             }
             job.ready = *known.entry(key).or_insert_with(|| {
                 let rule = &*self.groups[head.group].rule;

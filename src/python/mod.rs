@@ -21,8 +21,12 @@ impl From<Error> for PyErr {
 
 /// Set the number of threads of the native core; 0 returns to the default.
 #[pyfunction]
-fn set_num_threads(n: usize) {
-    threads::set(n);
+fn set_num_threads(n: i64) -> PyResult<()> {
+    let allowed = "an integer in [0, 1024]";
+    let count = usize::try_from(n).ok().filter(|&n| n <= 1024);
+    let count = count.ok_or_else(|| Error::value("n", allowed, n, "0 returns to the default"))?;
+    threads::set(count);
+    Ok(())
 }
 
 /// Threads that a parallel region of the native core may use.

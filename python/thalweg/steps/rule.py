@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from thalweg import _core
 from thalweg._registry import Rule as Entry
 
-
 Array = NDArray[Any]
 
 
