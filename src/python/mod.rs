@@ -6,6 +6,7 @@ mod optim;
 
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 impl From<Error> for PyErr {
@@ -35,9 +36,20 @@ fn get_num_threads() -> usize {
     threads::count()
 }
 
+/// torch's number of threads, 0 while torch is not loaded.
+fn torch_threads() -> usize {
+    let ask = |py: Python<'_>| -> PyResult<usize> {
+        let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+        let torch = modules.get_item(intern!(py, "torch"))?;
+        torch.call_method0(intern!(py, "get_num_threads"))?.extract()
+    };
+    Python::try_attach(|py| ask(py).unwrap_or(0)).unwrap_or(0)
+}
+
 /// The native core of thalweg. One submodule-free namespace; use it through the package.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    threads::follow(torch_threads);
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     optim::register(module)

@@ -1,6 +1,7 @@
 # Written by `make stubs`; do not edit.
 
 from thalweg.optim.adam import Adam as Adam
+from thalweg.optim.adamax import Adamax as Adamax
 from thalweg.optim.adamomentum import AdaMomentum as AdaMomentum
 from thalweg.optim.adamw import AdamW as AdamW
 from thalweg.optim.ademamix import AdEMAMix as AdEMAMix

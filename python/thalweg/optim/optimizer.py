@@ -145,8 +145,8 @@ class Optimizer(torch.optim.Optimizer):
         stepped = None
         if not torch.compiler.is_compiling():
             groups = [(self.rule, group, group["params"], None) for group in self.param_groups]
-            host, threads = TorchHost(self), torch.get_num_threads()
-            stepped = _core.optim_step(groups, self.state, host, scale, self.on_nonfinite, threads)
+            host = TorchHost(self)
+            stepped = _core.optim_step(groups, self.state, host, scale, self.on_nonfinite)
         if stepped is None:
             with torch.no_grad():
                 plain.step(self, scale)

@@ -56,6 +56,23 @@ class AdamW(Rule):
         on_nonfinite: str = ...,
     ) -> None: ...
 
+class Adamax(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
 class Lion(Rule):
     def __init__(
         self,
