@@ -146,8 +146,16 @@ impl<'a, 'py> Gather<'a, 'py> {
             return Ok(false);
         }
         let (x, g) = (self.view(&param)?, self.view(&grad)?);
-        if x.is_some_and(|x| !x.cpu) || g.is_some_and(|g| !g.cpu) {
-            return Ok(false);
+        // Some devices, meta among them, are beyond what a descriptor can say.
+        for (view, tensor) in [(&x, &param), (&g, &grad)] {
+            let cpu = match (view, self.torch) {
+                (Some(view), _) => view.cpu,
+                (None, Some(_)) => tensor.getattr(intern!(self.py, "is_cpu"))?.extract()?,
+                (None, None) => true,
+            };
+            if !cpu {
+                return Ok(false);
+            }
         }
         if let (Some(x), Some(g)) = (&x, &g)
             && x.shape() != g.shape()

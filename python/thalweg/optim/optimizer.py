@@ -142,6 +142,10 @@ class Optimizer(torch.optim.Optimizer):
         if found is not None and float(found) != 0.0:
             return loss
         scale = 1.0 if scale is None else float(scale)
+        for group in self.param_groups:
+            # The core reads the rest.
+            if group["state_dtype"] != "float32" or group["differentiable"]:
+                self._check(group)
         stepped = None
         if not torch.compiler.is_compiling():
             groups = [(self.rule, group, group["params"], None) for group in self.param_groups]
