@@ -183,7 +183,6 @@ pub fn numpy_view(object: &Bound<'_, PyUntypedArray>) -> Option<Array> {
     let dtype = match (descr.kind(), descr.itemsize()) {
         (b'f', 4) if native => Some(Dtype::F32),
         (b'f', 8) if native => Some(Dtype::F64),
-        (b'f', 2) if native => Some(Dtype::F16),
         _ => None,
     };
     let size = descr.itemsize().max(1) as isize;
