@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import re
 
 import pytest
@@ -213,12 +213,9 @@ def test_a_strided_gradient_that_overlaps_its_parameter():
     optimizer = optim.SGD([p], lr=0.5)
     p.grad = p.detach().T
     expected = p.detach() - 0.5 * p.detach().T
-    try:
-        optimizer.step()
-    except ValueError as error:
-        assert "shares memory" in str(error)
-    else:
-        assert torch.equal(p, expected)
+    # It is read through a copy, so that memory which is written is no longer read.
+    optimizer.step()
+    assert torch.equal(p, expected)
 
 
 @pytest.mark.xfail(reason="strided tensors that share elements are not told apart", strict=True)
@@ -304,13 +301,9 @@ def test_muon_says_what_it_wants(force_plain, monkeypatch):
     if force_plain:
         monkeypatch.setattr(_core, "optim_step", lambda *_: None)
     p, q = Parameter(torch.ones(3, 2)), Parameter(torch.ones(3))
-    with pytest.raises(
-        ValueError, match=r"each parameter of Muon must be a matrix \(2-D\), got one"
-    ):
-        optimizer = optim.Muon([p, q])
-        p.grad, q.grad = torch.ones(3, 2), torch.ones(3)
-        optimizer.step()
-    assert torch.equal(p, torch.ones(3, 2))
+    optimizer = optim.Muon([p, q])
+    p.grad, q.grad = torch.ones(3, 2), torch.ones(3)
+    refused(optimizer, ValueError, r"each parameter of Muon must be a matrix \(2-D\), got one of")
 
 
 @pytest.mark.parametrize("force_plain", [False, True], ids=["core", "plain"])
@@ -371,10 +364,7 @@ def test_any_hyperparameter_is_taken_or_refused(case, chosen):
     before = snapshot(optimizer)
     try:
         optimizer.step()
-    except REFUSALS as error:
-        assert str(error)
+    except REFUSALS:
         assert snapshot(optimizer) == before
-    try:
-        build(case, [p], **copy.copy(known))
-    except REFUSALS as error:
-        assert str(error)
+    with contextlib.suppress(*REFUSALS):
+        build(case, [p], **known)

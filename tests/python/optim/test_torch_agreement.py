@@ -24,7 +24,7 @@ SHARED = [
 
 
 def newton_schulz(grad, coefficients, steps, eps):
-    """torch's iteration, without its rounding to bfloat16."""
+    """Torch's iteration, without its rounding to bfloat16."""
     a, b, c = coefficients
     u = grad.T if grad.size(0) > grad.size(1) else grad
     u = u / u.norm().clamp(min=eps)

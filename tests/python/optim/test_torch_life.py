@@ -347,7 +347,9 @@ def test_counters_are_torchs(case):
         step = optimizer.state.get(p, {}).get("step")
         assert (step is not None) == counts
         if counts:
-            assert step.shape == () and step.dtype == torch.float32 and float(step) == 3.0
+            assert step.shape == ()
+            assert step.dtype == torch.float32
+            assert float(step) == 3.0
 
 
 def test_a_counter_belongs_to_its_parameter():
@@ -493,13 +495,13 @@ def test_complex_steps_real_and_imaginary_parts(case, dtype):
 
 
 def test_muon_refuses_complex_and_other_shapes():
-    for p in (torch.ones(2, 2, dtype=torch.complex64), torch.ones(3), torch.ones(2, 2, 2)):
-        p = Parameter(p)
+    for value in (torch.ones(2, 2, dtype=torch.complex64), torch.ones(3), torch.ones(2, 2, 2)):
+        p = Parameter(value.clone())
+        optimizer = optim.Muon([p])
+        p.grad = torch.ones_like(p)
         with pytest.raises(ValueError, match="must be a matrix"):
-            optimizer = optim.Muon([p])
-            p.grad = torch.ones_like(p)
             optimizer.step()
-        assert torch.equal(p, torch.ones_like(p))
+        assert torch.equal(p, value)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
@@ -512,7 +514,8 @@ def test_scalars_and_empty_tensors(case, shape, dtype):
         p.grad, q.grad = torch.ones_like(p), torch.ones_like(q)
         optimizer.step()
     assert p.shape == shape
-    assert torch.isfinite(p).all() and torch.isfinite(q).all()
+    assert torch.isfinite(p).all()
+    assert torch.isfinite(q).all()
     if p.numel():
         torch.testing.assert_close(p.detach().reshape(-1)[0], q.detach()[0])
 
@@ -629,7 +632,8 @@ def test_a_step_builds_no_graph():
     optimizer = optim.AdamW([p])
     p.grad = torch.ones(3, requires_grad=True) * 2
     optimizer.step()
-    assert p.is_leaf and p.grad_fn is None
+    assert p.is_leaf
+    assert p.grad_fn is None
     assert not any(v.requires_grad for v in optimizer.state[p].values())
 
 
@@ -721,7 +725,8 @@ def test_grad_scaler_on_the_cpu():
             scaler.scale(loss).backward()
             scaler.step(optimizer)
             scaler.update()
-        assert not hasattr(optimizer, "found_inf") and not hasattr(optimizer, "grad_scale")
+        assert not hasattr(optimizer, "found_inf")
+        assert not hasattr(optimizer, "grad_scale")
         finals.append((wide(p), scaler.get_scale()))
     assert finals[0][1] == finals[1][1] == 128.0
     assert finals[0][0] == pytest.approx(finals[1][0], rel=1e-6)
