@@ -43,6 +43,7 @@ CASES = [
     Case("gravity", lr=1e-1, options={"v0": "zeros"}),
     Case("adamomentum", lr=1e-3),
     Case("muon", lr=1e-2, shapes=MATRICES),
+    Case("adamax", lr=1e-2),
 ]
 
 VARIANTS = [

@@ -140,6 +140,13 @@ def _orthogonal(u, h):
     return h["lr"] * scale * o
 
 
+def adamax(x, g, s, t, h):
+    b1, b2 = h["betas"]
+    m = s["exp_avg"] = b1 * _state(s, "exp_avg", x) + (1 - b1) * g
+    u = s["exp_inf"] = np.maximum(b2 * _state(s, "exp_inf", x), np.abs(g) + h["eps"])
+    return h["lr"] / (1 - b1**t) * m / u
+
+
 ORACLES = {
     "sgd": sgd,
     "adam": adam,
@@ -151,6 +158,7 @@ ORACLES = {
     "gravity": gravity,
     "adamomentum": adamomentum,
     "muon": muon,
+    "adamax": adamax,
 }
 
 

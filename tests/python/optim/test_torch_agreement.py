@@ -19,6 +19,7 @@ SHARED = [
     ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
     ("Adam", {"betas": (0.5, 0.9), "eps": 1e-3, "maximize": True}),
     ("AdamW", {}),
+    ("Adamax", {"weight_decay": 0.1}),
     ("AdamW", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
 ]
 
