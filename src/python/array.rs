@@ -272,6 +272,19 @@ impl Array {
         }
     }
 
+    /// The addresses of each element, in no order.
+    pub fn elements(&self) -> Vec<Range<usize>> {
+        let size = self.dtype.map_or(0, Dtype::size);
+        let mut starts = vec![self.data as usize];
+        for (&n, &stride) in self.shape().iter().zip(&self.strides) {
+            let step = stride as isize * size as isize;
+            let along =
+                |start: usize| (0..n as isize).map(move |k| start.wrapping_add_signed(k * step));
+            starts = starts.into_iter().flat_map(along).collect();
+        }
+        starts.into_iter().map(|start| start..start + size).collect()
+    }
+
     /// The memory without the shape; `None` for types that steps do not compute with.
     pub fn span(&self) -> Option<Span> {
         let Self { data, writable, .. } = *self;

@@ -60,6 +60,8 @@ pub struct Gather<'a, 'py> {
     held: Vec<Object<'py>>,
     /// Objects, and the stand-ins whose elements go back to them.
     stand_ins: Vec<(Object<'py>, Object<'py>)>,
+    /// Parameters with gaps between their elements, which have stand-ins.
+    strided: Vec<(usize, Array)>,
     pending: Vec<Pending<'py>>,
     /// Parameters of the groups so far, with and without gradient.
     parameters: usize,
@@ -83,6 +85,7 @@ impl<'a, 'py> Gather<'a, 'py> {
             spans: vec![],
             held: vec![],
             stand_ins: vec![],
+            strided: vec![],
             pending: vec![],
             parameters: 0,
         })
@@ -257,6 +260,9 @@ impl<'a, 'py> Gather<'a, 'py> {
         if let Some(x) = self.fit(first, x, g)? {
             return Ok(x);
         }
+        if let Some(x) = x.filter(|x| x.dtype.is_some() && !x.is_dense()) {
+            self.strided.push((self.rows.len(), x));
+        }
         let originals = self.held[first..].to_vec();
         let tensors = PyList::new(self.py, &originals)?;
         let stand_ins = self.host.call_method1(intern!(self.py, "conform"), (tensors,))?;
@@ -337,7 +343,28 @@ impl<'a, 'py> Gather<'a, 'py> {
         }
         let read = self.rows.iter().map(|row| self.spans[row.spans + 1].addresses());
         let name = |written: bool, index: usize| self.name(written, index);
-        Ok(check_overlap(written().map(Span::addresses), read, name)?)
+        check_overlap(written().map(Span::addresses), read, name)?;
+        self.check_strided()
+    }
+
+    /// Refuses parameters that share elements through views with gaps.
+    fn check_strided(&self) -> PyResult<()> {
+        if self.strided.is_empty() {
+            return Ok(());
+        }
+        let mut owners = Vec::new();
+        let mut elements = Vec::new();
+        for (row, array) in &self.strided {
+            elements.extend(array.elements());
+            owners.resize(elements.len(), *row);
+        }
+        let is_strided = |row: usize| self.strided.iter().any(|(other, _)| *other == row);
+        for (number, row) in self.rows.iter().enumerate().filter(|(n, _)| !is_strided(*n)) {
+            elements.push(self.spans[row.spans].addresses());
+            owners.push(number);
+        }
+        let name = |_, element: usize| format!("parameter {}", owners[element]);
+        Ok(check_overlap(elements.into_iter(), std::iter::empty(), name)?)
     }
 
     /// Words the `index`-th buffer that is written, or read.

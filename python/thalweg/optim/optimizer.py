@@ -52,7 +52,7 @@ class Optimizer(torch.optim.Optimizer):
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} takes no argument {unknown[0]!r}; "
-                f"it takes {', '.join(defaults)}, on_nonfinite"
+                f"it takes {', '.join({**hyper, **defaults})}, on_nonfinite"
             )
         defaults.update(options)
         self._check(defaults)

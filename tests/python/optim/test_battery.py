@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from optim.cases import CASES, ROWS, VARIANTS
 from optim.harness import (
     CLASSES,
     DTYPES,
@@ -18,6 +17,7 @@ from optim.harness import (
     states,
     wide,
 )
+from optim.rules import CASES, ROWS, VARIANTS
 
 from thalweg import _core
 from thalweg.optim import Gravity

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 import torch
-from optim.cases import CASES
 from optim.harness import build
+from optim.rules import CASES
 
 import thalweg
 from thalweg import _core
@@ -143,7 +143,7 @@ def test_one_call_or_several(case):
 SCRIPT = """
 import sys
 sys.path[:0] = {path!r}
-from optim.cases import CASES, VARIANTS
+from optim.rules import CASES, VARIANTS
 from optim.harness import digest_all
 print(digest_all([*CASES, *VARIANTS]))
 """

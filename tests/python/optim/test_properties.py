@@ -12,8 +12,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from optim.cases import CASES, VARIANTS
 from optim.harness import build, feed, gradients, parameters, wide
+from optim.rules import CASES, VARIANTS
 from torch.nn import Parameter
 
 import thalweg

@@ -9,8 +9,8 @@ import warnings
 
 import pytest
 import torch
-from optim.cases import CASES
 from optim.harness import CLASSES, build, feed, gradients, parameters, wide
+from optim.rules import CASES
 from torch.nn import Parameter
 
 from thalweg import _core, optim

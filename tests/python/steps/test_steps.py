@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from optim import oracles
-from optim.cases import CASES, ROWS, VARIANTS
+from optim.rules import CASES, ROWS, VARIANTS
 
 import thalweg
 from thalweg import _core, steps
