@@ -1,5 +1,7 @@
 //! Bindings: borrow buffers, release the GIL, call one core function, map the error.
 
+mod coordinate;
+
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -32,5 +34,6 @@ fn get_num_threads() -> usize {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
+    coordinate::register(module)?;
     Ok(())
 }

@@ -1,0 +1,56 @@
+//! The duality gap, and what it proves about features.
+//!
+//! For a dual point u with W-weighted mean zero where there is an intercept,
+//!
+//!   D(k) = sum W (-f*(-k u)) - sum_j pen_j*(k x_j),   x = X'(W u) = X'v
+//!
+//! is a lower bound on the optimum for every k at which the conjugates are finite.
+
+use super::Problem;
+use crate::coordinate::datafit::Datafit;
+
+/// Duality gap at an iterate.
+#[derive(Debug, Clone, Copy)]
+pub struct Certificate {
+    /// Objective.
+    pub objective: f64,
+    /// Lower bound on the optimum; minus infinity where there is none.
+    pub bound: f64,
+    /// Scale of the dual point that gives it.
+    pub scale: f64,
+    /// Largest distance to stationarity.
+    pub violation: f64,
+}
+
+/// Evaluates the certificate; `cols`, `w` and `x` describe the features that are left.
+pub fn certify(
+    problem: &Problem<'_>,
+    cols: &[usize],
+    w: &[f64],
+    x: &[f64],
+    z: &[f64],
+    v: &[f64],
+) -> Certificate {
+    let datafit = Datafit { loss: problem.loss, y: problem.y, weights: problem.weights };
+    let scan = problem.penalty.scan(cols, w, x);
+    let objective = datafit.value(z) + scan.value;
+    let mut best =
+        Certificate { objective, bound: f64::NEG_INFINITY, scale: 0.0, violation: scan.violation };
+    if !problem.penalty.convex() || !centred(problem, v) {
+        return best;
+    }
+    for scale in [scan.reach_at, scan.reach] {
+        let bound = datafit.dual(v, scale) - problem.penalty.conjugates(cols, x, scale);
+        if bound > best.bound {
+            (best.bound, best.scale) = (bound, scale);
+        }
+    }
+    best
+}
+
+/// With an intercept the dual point must sum to zero; a larger sum certifies nothing.
+fn centred(problem: &Problem<'_>, v: &[f64]) -> bool {
+    let (sum, size) = v.iter().fold((0.0, 0.0), |(sum, size), v| (sum + v, size + v.abs()));
+    let _: (f64, f64) = (sum, size);
+    !problem.intercept || sum.abs() <= 1e-12 * size || size <= 1e-300
+}

@@ -1,0 +1,177 @@
+//! Inner products of the columns of a growing working set, and coordinate steps on them.
+//!
+//! A step costs the size of the set instead of the number of samples, and nothing at all for a
+//! coefficient that stays at zero.
+
+use super::anderson::Anderson;
+use super::residual::Model;
+use crate::coordinate::design::Design;
+use crate::coordinate::penalty::{Descent, Penalty};
+use crate::linalg::syrk;
+
+/// Rows that are packed at once: a tile of columns then stays in the second-level cache.
+const CHUNK: usize = 512;
+
+/// `X' H X` for the columns in `cols`, centred by their weighted means where asked.
+#[derive(Debug, Default)]
+pub struct Gram {
+    /// Features, in the order of their arrival.
+    pub(crate) cols: Vec<usize>,
+    pub(crate) h: Vec<f64>,
+    /// Weighted means, zero without intercept.
+    pub(crate) mean: Vec<f64>,
+    values: Vec<f64>,
+    stride: usize,
+}
+
+impl Gram {
+    /// Forgets everything and takes new weights.
+    pub(crate) fn reset(&mut self, h: &[f64]) {
+        self.cols.clear();
+        self.mean.clear();
+        self.h.clear();
+        self.h.extend_from_slice(h);
+    }
+
+    /// Adds columns; `roots` are the square roots of the weights.
+    pub(crate) fn extend(&mut self, design: &dyn Design, new: &[usize], centre: bool) {
+        let old = self.cols.len();
+        self.cols.extend_from_slice(new);
+        let count = self.cols.len();
+        self.reserve(count, old);
+        let total: f64 = self.h.iter().sum();
+        if centre {
+            let mut sums = vec![0.0; new.len()];
+            design.dots(new, &self.h, &mut sums);
+            self.mean.extend(sums.iter().map(|s| s / total));
+        } else {
+            self.mean.resize(count, 0.0);
+        }
+        if design.stored(new).is_some() {
+            self.extend_sparse(design, old, total);
+        } else {
+            self.extend_dense(design, old);
+        }
+        for i in old..count {
+            // A constant column is rounding noise once it is centred: no curvature, no step.
+            let diagonal = &mut self.values[i * self.stride + i];
+            if *diagonal <= 1e-13 * total * self.mean[i] * self.mean[i] {
+                *diagonal = 0.0;
+            }
+            for j in 0..i {
+                self.values[j * self.stride + i] = self.values[i * self.stride + j];
+            }
+        }
+    }
+
+    fn reserve(&mut self, count: usize, old: usize) {
+        if count > self.stride {
+            let stride = (count + count / 4).next_multiple_of(8);
+            let mut values = vec![0.0; stride * stride];
+            for i in 0..old {
+                values[i * stride..i * stride + old]
+                    .copy_from_slice(&self.values[i * self.stride..i * self.stride + old]);
+            }
+            (self.values, self.stride) = (values, stride);
+        } else {
+            for i in old..count {
+                self.values[i * self.stride..i * self.stride + count].fill(0.0);
+            }
+        }
+    }
+
+    fn extend_dense(&mut self, design: &dyn Design, old: usize) {
+        let (n, count, stride) = (design.rows(), self.cols.len(), self.stride);
+        let roots: Vec<f64> = self.h.iter().map(|h| h.sqrt()).collect();
+        let mut packed = vec![0.0; count * CHUNK.min(n)];
+        for start in (0..n).step_by(CHUNK) {
+            let rows = start..(start + CHUNK).min(n);
+            let len = rows.len();
+            let packed = &mut packed[..count * len];
+            design.pack(&self.cols, rows.clone(), packed);
+            for (column, &mean) in packed.chunks_exact_mut(len).zip(&self.mean) {
+                for (x, root) in column.iter_mut().zip(&roots[rows.clone()]) {
+                    *x = (*x - mean) * root;
+                }
+            }
+            syrk::accumulate_lower(packed, len, old, &mut self.values[old * stride..], stride);
+        }
+    }
+
+    fn extend_sparse(&mut self, design: &dyn Design, old: usize, total: f64) {
+        let mut scratch = vec![0.0; design.rows()];
+        for i in old..self.cols.len() {
+            let row = &mut self.values[i * self.stride..i * self.stride + i + 1];
+            design.sparse_products(self.cols[i], &self.h, &self.cols[..=i], &mut scratch, row);
+            for (value, mean) in row.iter_mut().zip(&self.mean) {
+                *value -= total * self.mean[i] * mean;
+            }
+        }
+    }
+
+    /// Minimises the model over the coefficients `w` at the positions `all`; `q` is minus its
+    /// gradient, at every position.
+    pub(crate) fn minimise(
+        &self,
+        penalty: &dyn Penalty,
+        all: &[usize],
+        w: &mut [f64],
+        q: &mut [f64],
+        model: &mut Model<'_>,
+    ) {
+        let count = self.cols.len();
+        let (w0, q0, energy) = (w.to_vec(), q.to_vec(), model.energy);
+        // Exact for a quadratic: no sum of small changes to drift.
+        let energy_at = |w: &[f64], q: &[f64]| {
+            let moved: f64 =
+                (0..count).map(|k| (w[k] - w0[k]) * (q0[k] + q[k])).sum();
+            (energy - moved).max(0.0)
+        };
+        let features: Vec<usize> = all.iter().map(|&k| self.cols[k]).collect();
+        let mut anderson = Anderson::default();
+        let mut order = Vec::new();
+        loop {
+            model.arrange(all, &mut order);
+            self.pass(penalty, &order, w, q);
+            model.epochs += 1;
+            let support: Vec<usize> = all.iter().copied().filter(|&k| w[k] != 0.0).collect();
+            anderson.reset();
+            anderson.push([w, q]);
+            for _ in 0..model.inner {
+                if model.exhausted() {
+                    break;
+                }
+                model.arrange(&support, &mut order);
+                let largest = self.pass(penalty, &order, w, q);
+                model.epochs += 1;
+                if !model.accelerate {
+                    continue;
+                }
+                if let Some(candidate) = anderson.push([w, q]) {
+                    let (cw, cq) = candidate.split_at(count);
+                    let value = |w: &[f64], q: &[f64]| {
+                        0.5 * energy_at(w, q) + penalty.scan(&self.cols, w, q).value
+                    };
+                    let feasible = cw.iter().enumerate().all(|(k, &c)| penalty.allows(c, self.cols[k]));
+                    if feasible && value(cw, cq) < value(w, q) {
+                        w.copy_from_slice(cw);
+                        q.copy_from_slice(cq);
+                    }
+                }
+                if largest == 0.0 {
+                    break;
+                }
+            }
+            let pick = |values: &[f64]| all.iter().map(|&k| values[k]).collect::<Vec<_>>();
+            let (pw, pq) = (pick(w), pick(q));
+            if model.done(penalty, &features, &pw, &pq, energy_at(w, q)) {
+                return;
+            }
+        }
+    }
+
+    fn pass(&self, penalty: &dyn Penalty, order: &[usize], w: &mut [f64], q: &mut [f64]) -> f64 {
+        let (cols, gram, stride) = (&self.cols[..], &self.values[..], self.stride);
+        penalty.descend(Descent { order, cols, gram, stride, w, q })
+    }
+}

@@ -1,0 +1,269 @@
+//! Bindings of coordinate descent.
+
+use crate::coordinate::datafit::{Huber, Logistic, Loss, Poisson, Quadratic, SquaredHinge};
+use crate::coordinate::design::{Csc, Dense, Design, Rows};
+use crate::coordinate::penalty::{ElasticNet, Factors, Mcp, Penalty, Scad};
+use crate::coordinate::solver::{self, Cache, Order, Problem, Progress, Settings, Status};
+use crate::engine::Error;
+use crate::engine::real::Float;
+use crate::engine::sparse::Index;
+use numpy::{
+    Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyUntypedArrayMethods,
+};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Names of what this job adds to the module.
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(coordinate_path, module)?)?;
+    Ok(())
+}
+
+/// A matrix borrowed from Python: a 2-D array, or the parts of a sparse one by columns.
+pub(super) struct Matrix<'py>(Box<dyn Borrow + 'py>);
+
+trait Borrow {
+    fn with(&self, call: &mut dyn FnMut(&dyn Design) -> PyResult<()>) -> PyResult<()>;
+}
+
+struct DenseParts<'py, F: Element>(PyReadonlyArray2<'py, F>);
+impl<F: Element + Float> Borrow for DenseParts<'_, F> {
+    fn with(&self, call: &mut dyn FnMut(&dyn Design) -> PyResult<()>) -> PyResult<()> {
+        let [rows, cols] = [self.0.shape()[0], self.0.shape()[1]];
+        let data = self.0.as_slice().map_err(|_| {
+            let fix = "copy it with np.asfortranarray(X)";
+            Error::value("X", "contiguous in C or Fortran order", "strided", fix)
+        })?;
+        if self.0.is_fortran_contiguous() {
+            call(&Dense::new(data, rows, cols)?)
+        } else {
+            call(&Rows::new(data, rows, cols)?)
+        }
+    }
+}
+
+struct SparseParts<'py, F: Element, I: Element> {
+    data: PyReadonlyArray1<'py, F>,
+    indices: PyReadonlyArray1<'py, I>,
+    starts: PyReadonlyArray1<'py, I>,
+    rows: usize,
+}
+impl<F: Element + Float, I: Element + Index> Borrow for SparseParts<'_, F, I> {
+    fn with(&self, call: &mut dyn FnMut(&dyn Design) -> PyResult<()>) -> PyResult<()> {
+        let (data, indices) = (self.data.as_slice()?, self.indices.as_slice()?);
+        call(&Csc::new(data, indices, self.starts.as_slice()?, self.rows)?)
+    }
+}
+
+impl<'py> FromPyObject<'_, 'py> for Matrix<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(x) = object.extract::<PyReadonlyArray2<'py, f64>>() {
+            return Ok(Self(Box::new(DenseParts(x))));
+        }
+        if let Ok(x) = object.extract::<PyReadonlyArray2<'py, f32>>() {
+            return Ok(Self(Box::new(DenseParts(x))));
+        }
+        macro_rules! sparse {
+            ($($float:ty, $index:ty);*) => {$(
+                if let Ok((data, indices, starts, rows)) = object.extract::<(
+                    PyReadonlyArray1<'py, $float>,
+                    PyReadonlyArray1<'py, $index>,
+                    PyReadonlyArray1<'py, $index>,
+                    usize,
+                )>() {
+                    return Ok(Self(Box::new(SparseParts { data, indices, starts, rows })));
+                }
+            )*};
+        }
+        sparse!(f64, i32; f64, i64; f32, i32; f32, i64);
+        Err(Error::kind(
+            "X",
+            "a 2-D array of float32 or float64, or the parts of a sparse matrix",
+            object.get_type(),
+            "convert it with np.asarray(X, dtype=np.float64)",
+        )
+        .into())
+    }
+}
+
+impl Matrix<'_> {
+    pub(super) fn with<T>(&self, mut call: impl FnMut(&dyn Design) -> PyResult<T>) -> PyResult<T> {
+        let mut out = None;
+        self.0.with(&mut |design| {
+            out = Some(call(design)?);
+            Ok(())
+        })?;
+        // `with` returned Ok, so it made the call.
+        Ok(out.expect("the call was made"))
+    }
+}
+
+fn named(name: &str, given: &str, allowed: &str) -> PyErr {
+    Error::value(name, format!("one of {allowed}"), format!("'{given}'"), "check its spelling").into()
+}
+
+fn loss_named(name: &str, delta: f64) -> PyResult<Box<dyn Loss>> {
+    Ok(match name {
+        "quadratic" => Box::new(Quadratic),
+        "logistic" => Box::new(Logistic),
+        "squared_hinge" => Box::new(SquaredHinge),
+        "huber" => Box::new(Huber { delta }),
+        "poisson" => Box::new(Poisson),
+        _ => return Err(named("datafit", name, "quadratic, logistic, squared_hinge, huber, poisson")),
+    })
+}
+
+#[derive(FromPyObject)]
+struct PenaltySpec<'py> {
+    #[pyo3(item)]
+    name: String,
+    #[pyo3(item)]
+    l1_ratio: f64,
+    #[pyo3(item)]
+    gamma: f64,
+    #[pyo3(item)]
+    bounds: (f64, f64),
+    #[pyo3(item)]
+    factors: Option<PyReadonlyArray1<'py, f64>>,
+}
+
+fn penalty_at<'a>(spec: &PenaltySpec<'_>, alpha: f64, factors: Option<&'a [f64]>) -> PyResult<Box<dyn Penalty + 'a>> {
+    let (factors, gamma) = (Factors(factors), spec.gamma);
+    Ok(match spec.name.as_str() {
+        "elastic_net" => {
+            let (low, high) = spec.bounds;
+            Box::new(ElasticNet { alpha, l1_ratio: spec.l1_ratio, factors, low, high })
+        }
+        "mcp" => Box::new(Mcp { alpha, gamma, factors }),
+        "scad" => Box::new(Scad { alpha, gamma, factors }),
+        name => return Err(named("penalty", name, "elastic_net, mcp, scad")),
+    })
+}
+
+#[derive(FromPyObject)]
+pub(super) struct SettingsSpec {
+    #[pyo3(item)]
+    tol: f64,
+    #[pyo3(item)]
+    max_iter: usize,
+    #[pyo3(item)]
+    max_epochs: usize,
+    #[pyo3(item)]
+    p0: usize,
+    #[pyo3(item)]
+    working_set: bool,
+    #[pyo3(item)]
+    accelerate: bool,
+    #[pyo3(item)]
+    selection: String,
+    #[pyo3(item)]
+    seed: u64,
+}
+
+impl SettingsSpec {
+    pub(super) fn read(&self) -> PyResult<Settings> {
+        let order = match self.selection.as_str() {
+            "cyclic" => Order::Cyclic,
+            "shuffled" => Order::Shuffled,
+            "random" => Order::Random,
+            name => return Err(named("selection", name, "cyclic, shuffled, random")),
+        };
+        Ok(Settings {
+            tol: self.tol,
+            max_iter: self.max_iter,
+            max_epochs: self.max_epochs,
+            p0: self.p0,
+            working_set: self.working_set,
+            accelerate: self.accelerate,
+            order,
+            seed: self.seed,
+            margin: 0.0,
+        })
+    }
+}
+
+/// Checks for signals and reports to Python; keeps the error that stops the work.
+pub(super) struct Reporter<'a> {
+    pub(super) callback: Option<&'a Py<PyAny>>,
+    pub(super) error: Option<PyErr>,
+}
+
+impl Reporter<'_> {
+    pub(super) fn report(&mut self, row: &[f64]) -> bool {
+        let result = Python::attach(|py| -> PyResult<bool> {
+            py.check_signals()?;
+            match self.callback {
+                Some(callback) => callback.call1(py, (row.to_vec(),)).map(|_| true),
+                None => Ok(true),
+            }
+        });
+        result.unwrap_or_else(|error| {
+            self.error = Some(error);
+            false
+        })
+    }
+}
+
+fn row(p: &Progress) -> [f64; 6] {
+    [p.objective, p.gap, p.violation, p.remaining as f64, p.support as f64, p.epochs as f64]
+}
+
+/// Solve for each strength in turn, every one from the solution before it.
+#[pyfunction]
+#[pyo3(signature = (x, y, weights, loss, delta, penalty, alphas, intercept, settings, start=None, callback=None))]
+#[allow(clippy::too_many_arguments)]
+fn coordinate_path<'py>(
+    py: Python<'py>,
+    x: Matrix<'py>,
+    y: PyReadonlyArray1<'py, f64>,
+    weights: PyReadonlyArray1<'py, f64>,
+    loss: &str,
+    delta: f64,
+    penalty: PenaltySpec<'py>,
+    alphas: Vec<f64>,
+    intercept: bool,
+    settings: SettingsSpec,
+    start: Option<(PyReadonlyArray1<'py, f64>, f64)>,
+    callback: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let loss = loss_named(loss, delta)?;
+    let factors = penalty.factors.as_ref().map(|f| f.as_slice()).transpose()?;
+    let penalties = alphas.iter().map(|&a| penalty_at(&penalty, a, factors)).collect::<PyResult<Vec<_>>>()?;
+    let (settings, start) = (settings.read()?, start.as_ref().map(|(w, b)| Ok::<_, PyErr>((w.as_slice()?, *b))).transpose()?);
+    let (y, weights) = (y.as_slice()?, weights.as_slice()?);
+    let solutions = x.with(|design| {
+        solver::check(design, y, weights, loss.as_ref(), factors, start)?;
+        let mut reporter = Reporter { callback: callback.as_ref(), error: None };
+        let solutions = py.detach(|| {
+            let problem = |k: usize| Problem {
+                design, loss: loss.as_ref(), y, weights, penalty: penalties[k].as_ref(), intercept,
+            };
+            let mut observe = |p: &Progress| reporter.report(&row(p));
+            solver::path(&problem, &alphas, &settings, start, &mut Cache::default(), &mut observe)
+        })?;
+        match reporter.error.take() {
+            Some(error) => Err(error),
+            None => Ok(solutions),
+        }
+    })?;
+    let result = PyDict::new(py);
+    let p = solutions.first().map_or(0, |s| s.coef.len());
+    let coefs = PyArray2::<f64>::zeros(py, [solutions.len(), p], false);
+    let duals = PyArray2::<f64>::zeros(py, [solutions.len(), y.len()], false);
+    for (k, s) in solutions.iter().enumerate() {
+        let (mut coefs, mut duals) = (coefs.readwrite(), duals.readwrite());
+        coefs.as_slice_mut()?[k * p..(k + 1) * p].copy_from_slice(&s.coef);
+        duals.as_slice_mut()?[k * y.len()..(k + 1) * y.len()].copy_from_slice(&s.dual);
+    }
+    result.set_item("coefs", coefs)?;
+    result.set_item("duals", duals)?;
+    result.set_item("intercepts", PyArray1::from_iter(py, solutions.iter().map(|s| s.intercept)))?;
+    result.set_item("targets", PyArray1::from_iter(py, solutions.iter().map(|s| s.target)))?;
+    result.set_item("statuses", solutions.iter().map(|s: &solver::Solution| Status::name(s.status)).collect::<Vec<_>>())?;
+    let histories: Vec<Vec<[f64; 6]>> = solutions.iter().map(|s| s.history.iter().map(row).collect()).collect();
+    result.set_item("histories", histories)?;
+    Ok(result)
+}
