@@ -100,7 +100,8 @@ pub struct Descent<'a> {
     pub q: &'a mut [f64],
 }
 
-fn subtract(d: f64, row: &[f64], q: &mut [f64]) {
+/// `q -= d row`
+pub(crate) fn subtract(d: f64, row: &[f64], q: &mut [f64]) {
     struct Subtract<'a>(f64, &'a [f64], &'a mut [f64]);
     impl Kernel for Subtract<'_> {
         type Output = ();

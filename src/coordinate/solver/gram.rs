@@ -6,11 +6,12 @@
 use super::anderson::Anderson;
 use super::residual::Model;
 use crate::coordinate::design::Design;
-use crate::coordinate::penalty::{Descent, Penalty};
+use crate::coordinate::penalty::{Descent, Penalty, subtract};
 use crate::linalg::syrk;
 
-/// Rows that are packed at once: a tile of columns then stays in the second-level cache.
-const CHUNK: usize = 512;
+/// Rows that are packed at once: a tile of columns stays in the first-level cache. Not a power of
+/// two, lest all columns compete for the same cache lines.
+const CHUNK: usize = 488;
 
 /// `X' H X` for the columns in `cols`, centred by their weighted means where asked.
 #[derive(Debug, Default)]
@@ -128,44 +129,94 @@ impl Gram {
             (energy - moved).max(0.0)
         };
         let features: Vec<usize> = all.iter().map(|&k| self.cols[k]).collect();
-        let mut anderson = Anderson::default();
         let mut order = Vec::new();
+        let mut support = Vec::new();
+        let mut compact = Vec::new();
         loop {
             model.arrange(all, &mut order);
             self.pass(penalty, &order, w, q);
             model.epochs += 1;
-            let support: Vec<usize> = all.iter().copied().filter(|&k| w[k] != 0.0).collect();
-            anderson.reset();
-            anderson.push([w, q]);
-            for _ in 0..model.inner {
-                if model.exhausted() {
-                    break;
-                }
-                model.arrange(&support, &mut order);
-                let largest = self.pass(penalty, &order, w, q);
-                model.epochs += 1;
-                if !model.accelerate {
-                    continue;
-                }
-                if let Some(candidate) = anderson.push([w, q]) {
-                    let (cw, cq) = candidate.split_at(count);
-                    let value = |w: &[f64], q: &[f64]| {
-                        0.5 * energy_at(w, q) + penalty.scan(&self.cols, w, q).value
-                    };
-                    let feasible = cw.iter().enumerate().all(|(k, &c)| penalty.allows(c, self.cols[k]));
-                    if feasible && value(cw, cq) < value(w, q) {
-                        w.copy_from_slice(cw);
-                        q.copy_from_slice(cq);
-                    }
-                }
-                if largest == 0.0 {
-                    break;
-                }
+            let now: Vec<usize> = all.iter().copied().filter(|&k| w[k] != 0.0).collect();
+            if now != support {
+                support = now;
+                self.copy(&support, &mut compact);
             }
+            self.minimise_support(penalty, &support, &compact, w, q, model);
             let pick = |values: &[f64]| all.iter().map(|&k| values[k]).collect::<Vec<_>>();
             let (pw, pq) = (pick(w), pick(q));
             if model.done(penalty, &features, &pw, &pq, energy_at(w, q)) {
                 return;
+            }
+        }
+    }
+
+    /// The rows and columns `support`, without gaps: passes over the support then touch no others.
+    fn copy(&self, support: &[usize], out: &mut Vec<f64>) {
+        out.clear();
+        for &k in support {
+            let row = &self.values[k * self.stride..(k + 1) * self.stride];
+            out.extend(support.iter().map(|&j| row[j]));
+        }
+    }
+
+    /// Accelerated passes over the support alone; brings `q` up to date at all positions.
+    fn minimise_support(
+        &self,
+        penalty: &dyn Penalty,
+        support: &[usize],
+        compact: &[f64],
+        w: &mut [f64],
+        q: &mut [f64],
+        model: &mut Model<'_>,
+    ) {
+        let stride = support.len();
+        let cols: Vec<usize> = support.iter().map(|&k| self.cols[k]).collect();
+        let w0: Vec<f64> = support.iter().map(|&k| w[k]).collect();
+        let q0: Vec<f64> = support.iter().map(|&k| q[k]).collect();
+        let (mut ws, mut qs) = (w0.clone(), q0.clone());
+        // Twice the model's objective, up to a constant: exact, no sum of small changes to drift.
+        let value = |w: &[f64], q: &[f64]| {
+            let moved: f64 = (0..stride).map(|k| (w[k] - w0[k]) * (q0[k] + q[k])).sum();
+            penalty.scan(&cols, w, q).value - 0.5 * moved
+        };
+        let all: Vec<usize> = (0..stride).collect();
+        let mut order = Vec::new();
+        let mut anderson = Anderson::default();
+        anderson.push([&ws, &qs]);
+        let mut first = 0.0;
+        for pass in 0..model.inner {
+            if model.exhausted() {
+                break;
+            }
+            model.arrange(&all, &mut order);
+            let (order, cols, gram) = (&order[..], &cols[..], compact);
+            let largest =
+                penalty.descend(Descent { order, cols, gram, stride, w: &mut ws, q: &mut qs });
+            model.epochs += 1;
+            if pass == 0 {
+                first = largest;
+            }
+            if largest <= 1e-6 * first {
+                break;
+            }
+            if !model.accelerate {
+                continue;
+            }
+            if let Some(candidate) = anderson.push([&ws, &qs]) {
+                let (cw, cq) = candidate.split_at(stride);
+                let feasible = cw.iter().zip(cols).all(|(&c, &j)| penalty.allows(c, j));
+                if feasible && value(cw, cq) < value(&ws, &qs) {
+                    ws.copy_from_slice(cw);
+                    qs.copy_from_slice(cq);
+                }
+            }
+        }
+        for (i, &k) in support.iter().enumerate() {
+            let d = ws[i] - w0[i];
+            if d != 0.0 {
+                w[k] = ws[i];
+                let row = &self.values[k * self.stride..k * self.stride + q.len()];
+                subtract(d, row, q);
             }
         }
     }

@@ -90,6 +90,7 @@ struct State<'a> {
     /// How far below the gap a working set is solved.
     haste: f64,
     set: Vec<usize>,
+    set_size: usize,
 }
 
 impl<'a> State<'a> {
@@ -112,6 +113,7 @@ impl<'a> State<'a> {
             null: 0.0,
             haste: 0.1,
             set: Vec::new(),
+            set_size: 0,
         };
         state.z.fill(state.b);
         state.fit_intercept();
@@ -268,6 +270,8 @@ impl<'a> State<'a> {
             gram.minimise(problem.penalty, &positions, &mut w, &mut q, model);
             let mean = gram.mean.clone();
             self.step(&cols, &w, &mean);
+            self.set_size = positions.len();
+            if std::env::var("DBG").is_ok(){eprintln!("gram {} pos {}", cols.len(), positions.len());}
         } else {
             self.choose(&cache.norms, &support);
             let set = std::mem::take(&mut self.set);
@@ -284,6 +288,7 @@ impl<'a> State<'a> {
                 model,
             );
             self.step(&set, &w, &[]);
+            self.set_size = set.len();
             self.set = set;
         }
     }
@@ -304,7 +309,9 @@ impl<'a> State<'a> {
     }
 
     fn grow(&self, support: usize) -> usize {
-        self.settings.p0.max(support)
+        // A set that was used up was too small.
+        let spent = 10 * support >= 7 * self.set_size;
+        self.settings.p0.max(if spent { 3 * support } else { support })
     }
 
     /// Takes new weights for the inner products when the old ones have become poor.
@@ -316,7 +323,7 @@ impl<'a> State<'a> {
             f64::INFINITY
         };
         let total: f64 = h.iter().sum();
-        if change > if self.problem.loss.quadratic() { 0.0 } else { 0.05 * total } {
+        if change > if self.problem.loss.quadratic() { 0.0 } else { std::env::var("STALE").map_or(0.05, |v| v.parse().unwrap()) * total } {
             gram.reset(h);
         }
     }
@@ -357,7 +364,7 @@ impl<'a> State<'a> {
             self.set.extend_from_slice(&self.active);
             return;
         }
-        let size = (2 * support.len()).max(self.settings.p0).min(self.active.len());
+        let size = (support.len() + self.grow(support.len())).min(self.active.len());
         let penalty = self.problem.penalty;
         let priority = |j: usize, x: f64| {
             if self.w[j] != 0.0 || penalty.threshold(j) == 0.0 {
