@@ -1,18 +1,18 @@
 //! Inner products of all pairs of columns, in register tiles.
 
+use crate::engine::real::Float;
 use crate::engine::simd::{self, Kernel};
 use crate::engine::threads;
 
 const TILE: usize = 4;
-const LANES: usize = 8;
 /// Rows of the result that one task owns.
 const ROWS: usize = 32;
 
 /// `out[i * stride + j] += a_i . b_j` for `i >= skip`, where `a_i` is column `i` of `a` (columns of
 /// `len` consecutive numbers each) and `j` runs to `min(columns, i + 1 + offset)`.
 ///
-/// `out` starts at row `skip`. A task owns whole rows, so the result does not depend on threads.
-pub fn accumulate_lower(a: &[f64], len: usize, skip: usize, out: &mut [f64], stride: usize) {
+/// Products of one call are summed in the precision of `a`, calls in f64. `out` starts at row `skip`. A task owns whole rows, so the result does not depend on threads.
+pub fn accumulate_lower<F: Float>(a: &[F], len: usize, skip: usize, out: &mut [f64], stride: usize) {
     if len == 0 {
         return;
     }
@@ -25,8 +25,8 @@ pub fn accumulate_lower(a: &[f64], len: usize, skip: usize, out: &mut [f64], str
     });
 }
 
-struct Rows<'a> {
-    a: &'a [f64],
+struct Rows<'a, F> {
+    a: &'a [F],
     len: usize,
     first: usize,
     last: usize,
@@ -34,7 +34,7 @@ struct Rows<'a> {
     stride: usize,
 }
 
-impl Kernel for Rows<'_> {
+impl<F: Float> Kernel for Rows<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -51,7 +51,12 @@ impl Kernel for Rows<'_> {
                     // Tiles at the edge repeat their last column; only what exists is stored.
                     let left = std::array::from_fn(|t| column((i + t).min(columns - 1)));
                     let right = std::array::from_fn(|t| column((j + t).min(columns - 1)));
-                    let sums = tile(left, right);
+                    // Accumulators of 64 bytes, whatever the type: sixteen of them stay in registers.
+                    let sums = if size_of::<F>() == 4 {
+                        tile::<F, 16>(left, right)
+                    } else {
+                        tile::<F, 8>(left, right)
+                    };
                     for (t, sums) in sums.iter().enumerate().take(last - i) {
                         for (s, sum) in sums.iter().enumerate().take((i + t + 1).saturating_sub(j)) {
                             out[(i + t - first) * stride + j + s] += sum;
@@ -65,14 +70,14 @@ impl Kernel for Rows<'_> {
     }
 }
 
-/// Eight numbers by value: the compiler keeps them in registers, which it does not for an array of
+/// Some numbers by value: the compiler keeps them in registers, which it does not for an array of
 /// arrays that is indexed.
 #[derive(Clone, Copy)]
-struct Lanes([f64; LANES]);
+struct Lanes<F, const LANES: usize>([F; LANES]);
 
-impl Lanes {
+impl<F: Float, const LANES: usize> Lanes<F, LANES> {
     #[inline(always)]
-    fn load(x: &[f64]) -> Self {
+    fn load(x: &[F]) -> Self {
         Self(x.try_into().expect("a chunk of LANES entries"))
     }
 
@@ -80,33 +85,43 @@ impl Lanes {
     fn add_product(self, x: Self, y: Self) -> Self {
         let mut out = self.0;
         for l in 0..LANES {
-            out[l] += x.0[l] * y.0[l];
+            out[l] = out[l].add(x.0[l].mul(y.0[l]));
         }
         Self(out)
     }
 
     #[inline(always)]
     fn sum(self) -> f64 {
-        let [a, b, c, d, e, f, g, h] = self.0;
-        ((a + e) + (c + g)) + ((b + f) + (d + h))
+        let mut lanes = self.0.map(Float::to_f64);
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                lanes[l] += lanes[l + width];
+            }
+            width /= 2;
+        }
+        lanes[0]
     }
 }
 
 /// The sixteen inner products of four columns with four others: eight loads feed sixteen products.
 #[inline(always)]
-fn tile(a: [&[f64]; TILE], b: [&[f64]; TILE]) -> [[f64; TILE]; TILE] {
+fn tile<F: Float, const LANES: usize>(
+    a: [&[F]; TILE],
+    b: [&[F]; TILE],
+) -> [[f64; TILE]; TILE] {
     let n = a[0].len();
     let whole = n / LANES * LANES;
     let [a0, a1, a2, a3] = a.map(|x| x[..whole].chunks_exact(LANES));
     let [b0, b1, b2, b3] = b.map(|x| x[..whole].chunks_exact(LANES));
-    let zero = Lanes([0.0; LANES]);
+    let zero = Lanes([F::default(); LANES]);
     let (mut s00, mut s01, mut s02, mut s03) = (zero, zero, zero, zero);
     let (mut s10, mut s11, mut s12, mut s13) = (zero, zero, zero, zero);
     let (mut s20, mut s21, mut s22, mut s23) = (zero, zero, zero, zero);
     let (mut s30, mut s31, mut s32, mut s33) = (zero, zero, zero, zero);
     let rows = a0.zip(a1).zip(a2).zip(a3).zip(b0).zip(b1).zip(b2).zip(b3);
     for (((((((x0, x1), x2), x3), y0), y1), y2), y3) in rows {
-        let (y0, y1, y2, y3) = (Lanes::load(y0), Lanes::load(y1), Lanes::load(y2), Lanes::load(y3));
+        let [y0, y1, y2, y3] = [y0, y1, y2, y3].map(Lanes::<F, LANES>::load);
         let x = Lanes::load(x0);
         (s00, s01) = (s00.add_product(x, y0), s01.add_product(x, y1));
         (s02, s03) = (s02.add_product(x, y2), s03.add_product(x, y3));
@@ -129,7 +144,7 @@ fn tile(a: [&[f64]; TILE], b: [&[f64]; TILE]) -> [[f64; TILE]; TILE] {
     .map(|row| row.map(Lanes::sum));
     for (t, row) in sums.iter_mut().enumerate() {
         for (s, sum) in row.iter_mut().enumerate() {
-            *sum += (whole..n).map(|k| a[t][k] * b[s][k]).sum::<f64>();
+            *sum += (whole..n).map(|k| a[t][k].to_f64() * b[s][k].to_f64()).sum::<f64>();
         }
     }
     sums

@@ -130,16 +130,23 @@ struct PenaltySpec<'py> {
     factors: Option<PyReadonlyArray1<'py, f64>>,
 }
 
-fn penalty_at<'a>(spec: &PenaltySpec<'_>, alpha: f64, factors: Option<&'a [f64]>) -> PyResult<Box<dyn Penalty + 'a>> {
-    let (factors, gamma) = (Factors(factors), spec.gamma);
-    Ok(match spec.name.as_str() {
-        "elastic_net" => {
-            let (low, high) = spec.bounds;
-            Box::new(ElasticNet { alpha, l1_ratio: spec.l1_ratio, factors, low, high })
+/// A penalty for each strength.
+fn family<'a>(
+    spec: &PenaltySpec<'_>,
+    factors: Option<&'a [f64]>,
+) -> PyResult<impl Fn(f64) -> Box<dyn Penalty + 'a> + Sync + use<'a>> {
+    let kinds = ["elastic_net", "mcp", "scad"];
+    let Some(kind) = kinds.iter().position(|kind| *kind == spec.name) else {
+        return Err(named("penalty", &spec.name, "elastic_net, mcp, scad"));
+    };
+    let (factors, gamma, l1_ratio, (low, high)) =
+        (Factors(factors), spec.gamma, spec.l1_ratio, spec.bounds);
+    Ok(move |alpha| -> Box<dyn Penalty + 'a> {
+        match kind {
+            0 => Box::new(ElasticNet { alpha, l1_ratio, factors, low, high }),
+            1 => Box::new(Mcp { alpha, gamma, factors }),
+            _ => Box::new(Scad { alpha, gamma, factors }),
         }
-        "mcp" => Box::new(Mcp { alpha, gamma, factors }),
-        "scad" => Box::new(Scad { alpha, gamma, factors }),
-        name => return Err(named("penalty", name, "elastic_net, mcp, scad")),
     })
 }
 
@@ -180,7 +187,6 @@ impl SettingsSpec {
             accelerate: self.accelerate,
             order,
             seed: self.seed,
-            margin: 0.0,
         })
     }
 }
@@ -231,16 +237,15 @@ fn coordinate_path<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let loss = loss_named(loss, delta)?;
     let factors = penalty.factors.as_ref().map(|f| f.as_slice()).transpose()?;
-    let penalties = alphas.iter().map(|&a| penalty_at(&penalty, a, factors)).collect::<PyResult<Vec<_>>>()?;
+    let penalty = family(&penalty, factors)?;
     let (settings, start) = (settings.read()?, start.as_ref().map(|(w, b)| Ok::<_, PyErr>((w.as_slice()?, *b))).transpose()?);
     let (y, weights) = (y.as_slice()?, weights.as_slice()?);
     let solutions = x.with(|design| {
         solver::check(design, y, weights, loss.as_ref(), factors, start)?;
         let mut reporter = Reporter { callback: callback.as_ref(), error: None };
         let solutions = py.detach(|| {
-            let problem = |k: usize| Problem {
-                design, loss: loss.as_ref(), y, weights, penalty: penalties[k].as_ref(), intercept,
-            };
+            let problem =
+                Problem { design, loss: loss.as_ref(), y, weights, penalty: &penalty, intercept };
             let mut observe = |p: &Progress| reporter.report(&row(p));
             solver::path(&problem, &alphas, &settings, start, &mut Cache::default(), &mut observe)
         })?;

@@ -8,6 +8,7 @@
 
 use super::Problem;
 use crate::coordinate::datafit::Datafit;
+use crate::coordinate::penalty::Penalty;
 
 /// Duality gap at an iterate.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +25,8 @@ pub struct Certificate {
 
 /// Evaluates the certificate; `cols`, `w` and `x` describe the features that are left.
 pub fn certify(
-    problem: &Problem<'_>,
+    problem: &Problem<'_, '_>,
+    penalty: &dyn Penalty,
     cols: &[usize],
     w: &[f64],
     x: &[f64],
@@ -32,15 +34,15 @@ pub fn certify(
     v: &[f64],
 ) -> Certificate {
     let datafit = Datafit { loss: problem.loss, y: problem.y, weights: problem.weights };
-    let scan = problem.penalty.scan(cols, w, x);
+    let scan = penalty.scan(cols, w, x);
     let objective = datafit.value(z) + scan.value;
     let mut best =
         Certificate { objective, bound: f64::NEG_INFINITY, scale: 0.0, violation: scan.violation };
-    if !problem.penalty.convex() || !centred(problem, v) {
+    if !penalty.convex() || !centred(problem, v) {
         return best;
     }
     for scale in [scan.reach_at, scan.reach] {
-        let bound = datafit.dual(v, scale) - problem.penalty.conjugates(cols, x, scale);
+        let bound = datafit.dual(v, scale) - penalty.conjugates(cols, x, scale);
         if bound > best.bound {
             (best.bound, best.scale) = (bound, scale);
         }
@@ -49,8 +51,8 @@ pub fn certify(
 }
 
 /// With an intercept the dual point must sum to zero; a larger sum certifies nothing.
-fn centred(problem: &Problem<'_>, v: &[f64]) -> bool {
-    let (sum, size) = v.iter().fold((0.0, 0.0), |(sum, size), v| (sum + v, size + v.abs()));
-    let _: (f64, f64) = (sum, size);
+fn centred(problem: &Problem<'_, '_>, v: &[f64]) -> bool {
+    let (sum, size) =
+        v.iter().fold((0.0f64, 0.0f64), |(sum, size), v| (sum + v, size + v.abs()));
     !problem.intercept || sum.abs() <= 1e-12 * size || size <= 1e-300
 }

@@ -23,6 +23,8 @@ pub struct Gram {
     pub(crate) mean: Vec<f64>,
     values: Vec<f64>,
     stride: usize,
+    /// Whether f32 products are exact enough: for a model that a line search corrects they are.
+    pub(crate) single: bool,
 }
 
 impl Gram {
@@ -85,6 +87,7 @@ impl Gram {
         let (n, count, stride) = (design.rows(), self.cols.len(), self.stride);
         let roots: Vec<f64> = self.h.iter().map(|h| h.sqrt()).collect();
         let mut packed = vec![0.0; count * CHUNK.min(n)];
+        let mut single = Vec::new();
         for start in (0..n).step_by(CHUNK) {
             let rows = start..(start + CHUNK).min(n);
             let len = rows.len();
@@ -95,7 +98,14 @@ impl Gram {
                     *x = (*x - mean) * root;
                 }
             }
-            syrk::accumulate_lower(packed, len, old, &mut self.values[old * stride..], stride);
+            let out = &mut self.values[old * stride..];
+            if self.single {
+                single.clear();
+                single.extend(packed.iter().map(|&x| x as f32));
+                syrk::accumulate_lower(&single, len, old, out, stride);
+            } else {
+                syrk::accumulate_lower(packed, len, old, out, stride);
+            }
         }
     }
 

@@ -19,21 +19,21 @@ mod anderson;
 mod certificate;
 mod check;
 mod gram;
-mod outer;
+mod improve;
 mod path;
 mod residual;
+mod state;
 
 pub use check::check;
 pub use gram::Gram;
-pub use outer::solve;
 pub use path::path;
 
 use crate::coordinate::datafit::Loss;
 use crate::coordinate::design::Design;
 use crate::coordinate::penalty::Penalty;
 
-/// A problem to solve. `weights` sum to one.
-pub struct Problem<'a> {
+/// A problem to solve.
+pub struct Problem<'a, 'f> {
     /// Features.
     pub design: &'a dyn Design,
     /// The loss of a sample.
@@ -42,8 +42,8 @@ pub struct Problem<'a> {
     pub y: &'a [f64],
     /// Weights of the samples, normalised.
     pub weights: &'a [f64],
-    /// The penalty of a coefficient.
-    pub penalty: &'a dyn Penalty,
+    /// The penalty of a coefficient, by strength.
+    pub penalty: &'a (dyn Fn(f64) -> Box<dyn Penalty + 'f> + Sync),
     /// Whether there is an unpenalised constant.
     pub intercept: bool,
 }
@@ -69,7 +69,7 @@ pub struct Settings {
     pub max_iter: usize,
     /// Passes over the working set, in total.
     pub max_epochs: usize,
-    /// Size of the first working set.
+    /// Least size by which a working set grows.
     pub p0: usize,
     /// Whether to use working sets; without them every pass visits every feature.
     pub working_set: bool,
@@ -79,9 +79,6 @@ pub struct Settings {
     pub order: Order,
     /// Seed of the order.
     pub seed: u64,
-    /// Features this close to their threshold, relative to it, enter the working set although they
-    /// do not violate yet: along a path, those that the strong rule expects.
-    pub margin: f64,
 }
 
 impl Default for Settings {
@@ -95,7 +92,6 @@ impl Default for Settings {
             accelerate: true,
             order: Order::Cyclic,
             seed: 0,
-            margin: 0.0,
         }
     }
 }
