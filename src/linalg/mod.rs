@@ -1,3 +1,4 @@
 //! Small dense kernels that several methods share, float64 inside.
 
+pub mod chol;
 pub mod syrk;

@@ -4,7 +4,7 @@ use crate::engine::real::Float;
 use crate::engine::simd::{self, Kernel};
 use crate::engine::threads;
 
-const TILE: usize = 4;
+pub(super) const TILE: usize = 4;
 /// Rows of the result that one task owns.
 const ROWS: usize = 32;
 
@@ -106,7 +106,7 @@ impl<F: Float, const LANES: usize> Lanes<F, LANES> {
 
 /// The sixteen inner products of four columns with four others: eight loads feed sixteen products.
 #[inline(always)]
-fn tile<F: Float, const LANES: usize>(
+pub(super) fn tile<F: Float, const LANES: usize>(
     a: [&[F]; TILE],
     b: [&[F]; TILE],
 ) -> [[f64; TILE]; TILE] {

@@ -7,7 +7,7 @@ use super::anderson::Anderson;
 use super::residual::Model;
 use crate::coordinate::design::Design;
 use crate::coordinate::penalty::{Descent, Penalty, subtract};
-use crate::linalg::syrk;
+use crate::linalg::{chol, syrk};
 
 /// Rows that are packed at once: a tile of columns stays in the first-level cache. Not a power of
 /// two, lest all columns compete for the same cache lines.
@@ -142,6 +142,7 @@ impl Gram {
         let mut order = Vec::new();
         let mut support = Vec::new();
         let mut compact = Vec::new();
+        let mut round = 0;
         loop {
             model.arrange(all, &mut order);
             self.pass(penalty, &order, w, q);
@@ -151,7 +152,8 @@ impl Gram {
                 support = now;
                 self.copy(&support, &mut compact);
             }
-            self.minimise_support(penalty, &support, &compact, w, q, model);
+            self.minimise_support(penalty, &support, &compact, w, q, model, round > 0);
+            round += 1;
             let pick = |values: &[f64]| all.iter().map(|&k| values[k]).collect::<Vec<_>>();
             let (pw, pq) = (pick(w), pick(q));
             if model.done(penalty, &features, &pw, &pq, energy_at(w, q)) {
@@ -178,6 +180,7 @@ impl Gram {
         w: &mut [f64],
         q: &mut [f64],
         model: &mut Model<'_>,
+        newton_too: bool,
     ) {
         let stride = support.len();
         let cols: Vec<usize> = support.iter().map(|&k| self.cols[k]).collect();
@@ -221,6 +224,9 @@ impl Gram {
                 }
             }
         }
+        if newton_too && model.accelerate && penalty.convex() && !model.exhausted() {
+            newton(penalty, &cols, compact, &mut ws, &mut qs, value);
+        }
         for (i, &k) in support.iter().enumerate() {
             let d = ws[i] - w0[i];
             if d != 0.0 {
@@ -234,5 +240,54 @@ impl Gram {
     fn pass(&self, penalty: &dyn Penalty, order: &[usize], w: &mut [f64], q: &mut [f64]) -> f64 {
         let (cols, gram, stride) = (&self.cols[..], &self.values[..], self.stride);
         penalty.descend(Descent { order, cols, gram, stride, w, q })
+    }
+}
+
+/// A Newton step on the support: the exact minimiser when no sign changes. Coefficients that would
+/// change theirs stop at zero; kept only if the objective falls.
+fn newton(
+    penalty: &dyn Penalty,
+    cols: &[usize],
+    gram: &[f64],
+    w: &mut [f64],
+    q: &mut [f64],
+    value: impl Fn(&[f64], &[f64]) -> f64,
+) {
+    let count = w.len();
+    let (mut factor, mut d) = (gram.to_vec(), q.to_vec());
+    for k in 0..count {
+        if w[k] == 0.0 {
+            // Left the support during the passes: keep it out.
+            factor[k * count..(k + 1) * count].fill(0.0);
+            (0..count).for_each(|i| factor[i * count + k] = 0.0);
+            (factor[k * count + k], d[k]) = (1.0, 0.0);
+            continue;
+        }
+        let Some((slope, bend)) = penalty.smooth_at(w[k], cols[k]) else { return };
+        factor[k * count + k] += bend;
+        d[k] -= slope;
+    }
+    if !chol::factor(&mut factor, count) {
+        return;
+    }
+    chol::solve(&factor, count, &mut d);
+    let mut to: Vec<f64> = w.iter().zip(&d).map(|(w, d)| w + d).collect();
+    for (to, &w) in to.iter_mut().zip(&*w) {
+        if *to * w < 0.0 {
+            *to = 0.0;
+        }
+    }
+    if !to.iter().zip(cols).all(|(&to, &j)| penalty.allows(to, j)) {
+        return;
+    }
+    let mut gradient = q.to_vec();
+    for (k, row) in gram.chunks_exact(count).enumerate() {
+        if to[k] != w[k] {
+            subtract(to[k] - w[k], row, &mut gradient);
+        }
+    }
+    if value(&to, &gradient) < value(w, q) {
+        w.copy_from_slice(&to);
+        q.copy_from_slice(&gradient);
     }
 }
