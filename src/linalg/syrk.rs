@@ -121,7 +121,8 @@ pub(super) fn tile<F: Float, const LANES: usize>(
     let (mut s30, mut s31, mut s32, mut s33) = (zero, zero, zero, zero);
     let rows = a0.zip(a1).zip(a2).zip(a3).zip(b0).zip(b1).zip(b2).zip(b3);
     for (((((((x0, x1), x2), x3), y0), y1), y2), y3) in rows {
-        let [y0, y1, y2, y3] = [y0, y1, y2, y3].map(Lanes::<F, LANES>::load);
+        let (y0, y1) = (Lanes::<F, LANES>::load(y0), Lanes::load(y1));
+        let (y2, y3) = (Lanes::load(y2), Lanes::load(y3));
         let x = Lanes::load(x0);
         (s00, s01) = (s00.add_product(x, y0), s01.add_product(x, y1));
         (s02, s03) = (s02.add_product(x, y2), s03.add_product(x, y3));

@@ -3,13 +3,14 @@
 use crate::coordinate::datafit::{Huber, Logistic, Loss, Poisson, Quadratic, SquaredHinge};
 use crate::coordinate::design::{Csc, Dense, Design, Rows};
 use crate::coordinate::penalty::{ElasticNet, Factors, Mcp, Penalty, Scad};
+use crate::coordinate::{nmf, svm};
 use crate::coordinate::solver::{self, Cache, Order, Problem, Progress, Settings, Status};
 use crate::engine::Error;
 use crate::engine::real::Float;
 use crate::engine::sparse::Index;
 use numpy::{
     Element, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
-    PyUntypedArrayMethods,
+    PyReadwriteArray2, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -17,6 +18,9 @@ use pyo3::types::PyDict;
 /// Names of what this job adds to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(coordinate_path, module)?)?;
+    module.add_function(wrap_pyfunction!(coordinate_block, module)?)?;
+    module.add_function(wrap_pyfunction!(coordinate_svm, module)?)?;
+    module.add_function(wrap_pyfunction!(coordinate_nmf, module)?)?;
     Ok(())
 }
 
@@ -271,4 +275,117 @@ fn coordinate_path<'py>(
     let histories: Vec<Vec<[f64; 6]>> = solutions.iter().map(|s| s.history.iter().map(row).collect()).collect();
     result.set_item("histories", histories)?;
     Ok(result)
+}
+
+/// Least squares with penalties on groups of features and tasks.
+#[pyfunction]
+#[pyo3(signature = (x, y, weights, groups, norm, ridge, l1, positive, intercept, settings, callback=None))]
+#[allow(clippy::too_many_arguments)]
+fn coordinate_block<'py>(
+    py: Python<'py>,
+    x: Matrix<'py>,
+    y: PyReadonlyArray2<'py, f64>,
+    weights: PyReadonlyArray1<'py, f64>,
+    groups: Vec<Vec<usize>>,
+    norm: Vec<f64>,
+    ridge: Vec<f64>,
+    l1: f64,
+    positive: bool,
+    intercept: bool,
+    settings: SettingsSpec,
+    callback: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (settings, tasks) = (settings.read()?, y.shape()[0]);
+    let (y, weights) = (y.as_slice()?, weights.as_slice()?);
+    let solution = x.with(|design| {
+        solver::check(design, &y[..y.len() / tasks.max(1)], weights, &Quadratic, None, None)?;
+        solver::block::check(design.cols(), &groups, &norm, &ridge, y)?;
+        let mut reporter = Reporter { callback: callback.as_ref(), error: None };
+        let (groups, norm, ridge) = (&groups[..], &norm[..], &ridge[..]);
+        let solution = py.detach(|| {
+            let problem = solver::block::Problem {
+                design, y, tasks, weights, groups, norm, ridge, l1, positive, intercept,
+            };
+            let mut observe = |p: &Progress| reporter.report(&row(p));
+            solver::block::solve(&problem, &settings, &mut Cache::default(), &mut observe)
+        })?;
+        reporter.error.take().map_or(Ok(solution), Err)
+    })?;
+    let result = PyDict::new(py);
+    result.set_item("coef", PyArray1::from_vec(py, solution.coef))?;
+    result.set_item("intercept", PyArray1::from_vec(py, solution.intercept))?;
+    result.set_item("target", solution.target)?;
+    result.set_item("status", solution.status.name())?;
+    result.set_item("history", solution.history.iter().map(row).collect::<Vec<_>>())?;
+    Ok(result)
+}
+
+/// Linear support vector machine; the samples are the columns of `x`.
+#[pyfunction]
+#[pyo3(signature = (x, y, cost, squared, scaling, tol, max_iter, seed, callback=None))]
+#[allow(clippy::too_many_arguments)]
+fn coordinate_svm<'py>(
+    py: Python<'py>,
+    x: Matrix<'py>,
+    y: PyReadonlyArray1<'py, f64>,
+    cost: PyReadonlyArray1<'py, f64>,
+    squared: bool,
+    scaling: f64,
+    tol: f64,
+    max_iter: usize,
+    seed: u64,
+    callback: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let (y, cost) = (y.as_slice()?, cost.as_slice()?);
+    let solution = x.with(|samples| {
+        svm::check(samples, y, cost)?;
+        let mut reporter = Reporter { callback: callback.as_ref(), error: None };
+        let solution = py.detach(|| {
+            let problem = svm::Problem { samples, y, cost, squared, scaling };
+            svm::solve(&problem, tol, max_iter, seed, &mut |row| reporter.report(row))
+        })?;
+        reporter.error.take().map_or(Ok(solution), Err)
+    })?;
+    let result = PyDict::new(py);
+    result.set_item("coef", PyArray1::from_vec(py, solution.coef))?;
+    result.set_item("intercept", solution.intercept)?;
+    result.set_item("dual", PyArray1::from_vec(py, solution.dual))?;
+    result.set_item("objective", solution.objective)?;
+    result.set_item("gap", solution.gap)?;
+    result.set_item("n_iter", solution.n_iter)?;
+    result.set_item("status", solution.status.name())?;
+    Ok(result)
+}
+
+/// Factorize in place: `w` (n, k) and `h` (p, k); `xt` is `x` transposed.
+#[pyfunction]
+#[pyo3(signature = (x, xt, w, h, strengths, fix_h, tol, max_iter, callback=None))]
+#[allow(clippy::too_many_arguments)]
+fn coordinate_nmf<'py>(
+    py: Python<'py>,
+    x: Matrix<'py>,
+    xt: Matrix<'py>,
+    mut w: PyReadwriteArray2<'py, f64>,
+    mut h: PyReadwriteArray2<'py, f64>,
+    strengths: [f64; 4],
+    fix_h: bool,
+    tol: f64,
+    max_iter: usize,
+    callback: Option<Py<PyAny>>,
+) -> PyResult<(usize, f64, &'static str)> {
+    let k = w.shape()[1];
+    let (w, h) = (w.as_slice_mut()?, h.as_slice_mut()?);
+    let [l1_w, l2_w, l1_h, l2_h] = strengths;
+    let strengths = [nmf::Strength { l1: l1_w, l2: l2_w }, nmf::Strength { l1: l1_h, l2: l2_h }];
+    let mut reporter = Reporter { callback: callback.as_ref(), error: None };
+    let (n_iter, ratio, status) = x.with(|x| {
+        xt.with(|xt| {
+            nmf::check(x, xt, w, h, k)?;
+            Ok(py.detach(|| {
+                let mut observe = |row: &[f64]| reporter.report(row);
+                nmf::factorize(x, xt, w, h, k, strengths, fix_h, tol, max_iter, &mut observe)
+            }))
+        })
+    })?;
+    reporter.error.take().map_or(Ok((n_iter, ratio, status.name())), Err)
 }

@@ -33,6 +33,14 @@ impl<F: Float, I: Index> Design for Csc<'_, F, I> {
         self.0.cols()
     }
 
+    fn dot(&self, j: usize, v: &[f64]) -> f64 {
+        self.0.dot(j, v)
+    }
+
+    fn add(&self, j: usize, a: f64, out: &mut [f64]) {
+        self.0.axpy(j, a, None, out);
+    }
+
     fn dots(&self, cols: &[usize], v: &[f64], out: &mut [f64]) {
         threads::for_each_chunk(&mut out[..cols.len()], MANY, |block, out| {
             for (out, &j) in out.iter_mut().zip(&cols[block * MANY..]) {

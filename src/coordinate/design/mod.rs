@@ -36,6 +36,18 @@ pub trait Design: Sync {
     /// Number of features.
     fn cols(&self) -> usize;
 
+    /// `x_j . v`
+    fn dot(&self, j: usize, v: &[f64]) -> f64 {
+        let mut out = [0.0];
+        self.dots(&[j], v, &mut out);
+        out[0]
+    }
+
+    /// `out += a x_j`
+    fn add(&self, j: usize, a: f64, out: &mut [f64]) {
+        self.combine(&[j], &[a], out);
+    }
+
     /// `out[k] = x_j . v` for `j = cols[k]`, in parallel over blocks of columns.
     fn dots(&self, cols: &[usize], v: &[f64], out: &mut [f64]);
 

@@ -67,6 +67,11 @@ impl Gram {
         }
     }
 
+    /// Inner products of the column at position `k` with all the others.
+    pub(crate) fn row(&self, k: usize) -> &[f64] {
+        &self.values[k * self.stride..k * self.stride + self.cols.len()]
+    }
+
     fn reserve(&mut self, count: usize, old: usize) {
         if count > self.stride {
             let stride = (count + count / 4).next_multiple_of(8);

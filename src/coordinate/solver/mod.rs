@@ -16,6 +16,7 @@
 //! losses that are not quadratic they are kept while the weights h change little.
 
 mod anderson;
+pub mod block;
 mod certificate;
 mod check;
 mod gram;
@@ -107,6 +108,8 @@ pub enum Status {
     Precision,
     /// The observer asked to stop.
     Interrupted,
+    /// The dual grows without bound: the constraints cannot be met.
+    Unbounded,
 }
 
 impl Status {
@@ -117,6 +120,7 @@ impl Status {
             Self::Limit => "limit",
             Self::Precision => "precision",
             Self::Interrupted => "interrupted",
+            Self::Unbounded => "unbounded",
         }
     }
 }
