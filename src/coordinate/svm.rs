@@ -13,6 +13,7 @@
 use super::design::{Design, Moments};
 use super::solver::Status;
 use crate::engine::rng::Philox;
+use crate::linalg::chol;
 use crate::engine::{Error, Result};
 
 /// A problem: samples are the columns of `samples`.
@@ -76,8 +77,9 @@ pub fn solve(
     let target = tol * if scale > 0.0 { scale } else { 1.0 };
     let mut live = all.clone();
     let mut n_iter = 0;
+    let mut polished = false;
     loop {
-        let (objective, gap) = measure(problem, &all, &w, b, &a, &diagonal);
+        let (mut objective, mut gap) = measure(problem, &all, &w, b, &a, &diagonal);
         let go_on = observe(&[objective, gap, n_iter as f64]);
         let unbounded = a.iter().any(|a| *a > 1e12);
         let status = if !go_on {
@@ -141,9 +143,69 @@ pub fn solve(
             }
             continue;
         };
+        if status == Status::Converged && problem.squared && !polished && p < SMALL {
+            polished = true;
+            if let Some(exact) = polish(problem, &all, &w, b) {
+                let (value, left) = measure(problem, &all, &exact.0, exact.1, &exact.2, &diagonal);
+                if left < gap {
+                    (w, b, a) = exact;
+                    (objective, gap) = (value, left);
+                }
+            }
+        }
         let intercept = problem.scaling * b;
         return Ok(Solution { coef: w, intercept, dual: a, objective, gap, n_iter, status });
     }
+}
+
+/// Features up to which the primal's normal equations finish the work.
+const SMALL: usize = 256;
+
+/// Newton steps on the primal of the squared loss: exact once the set of violated margins rests.
+fn polish(problem: &Problem<'_>, all: &[usize], w: &[f64], b: f64) -> Option<(Vec<f64>, f64, Vec<f64>)> {
+    let (p, s) = (problem.samples.rows(), problem.scaling);
+    let size = p + 1;
+    let mut u = [w, &[b]].concat();
+    let mut sample = vec![0.0; size];
+    let mut before: Vec<usize> = Vec::new();
+    for _ in 0..20 {
+        let mut margins = vec![0.0; all.len()];
+        problem.samples.dots(all, &u[..p], &mut margins);
+        let violated: Vec<usize> = all
+            .iter()
+            .zip(&margins)
+            .filter(|(i, m)| problem.y[**i] * (*m + s * u[p]) < 1.0)
+            .map(|(&i, _)| i)
+            .collect();
+        if violated == before {
+            let mut a = vec![0.0; problem.y.len()];
+            for (&i, m) in all.iter().zip(&margins) {
+                let slack = (1.0 - problem.y[i] * (m + s * u[p])).max(0.0);
+                a[i] = 2.0 * problem.cost[i] * slack;
+            }
+            let b = u[p];
+            u.truncate(p);
+            return Some((u, b, a));
+        }
+        let (mut h, mut right) = (vec![0.0; size * size], vec![0.0; size]);
+        (0..size).for_each(|k| h[k * size + k] = 1.0);
+        for &i in &violated {
+            problem.samples.read(i, 0..p, &mut sample[..p]);
+            sample[p] = s;
+            let c = 2.0 * problem.cost[i];
+            for (k, row) in h.chunks_exact_mut(size).enumerate() {
+                right[k] += c * problem.y[i] * sample[k];
+                row.iter_mut().zip(&sample).for_each(|(h, x)| *h += c * sample[k] * x);
+            }
+        }
+        if !chol::factor(&mut h, size) {
+            return None;
+        }
+        chol::solve(&h, size, &mut right);
+        u = right;
+        before = violated;
+    }
+    None
 }
 
 /// Objective and duality gap.

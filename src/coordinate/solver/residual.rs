@@ -30,7 +30,8 @@ impl<'a> Model<'a> {
         Self {
             energy: 0.0,
             tol: 0.0,
-            inner: 10,
+            // Without working sets every pass visits every feature, as the plain method does.
+            inner: if settings.working_set { 10 } else { 0 },
             epochs: 0,
             accelerate: settings.accelerate,
             settings,
