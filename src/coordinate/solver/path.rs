@@ -84,6 +84,7 @@ fn descend(
     let mut history: Vec<Progress> = Vec::new();
     let mut bound = f64::NEG_INFINITY;
     let mut stalled = 0;
+    let mut finished = false;
     let (status, scale) = loop {
         let certificate = state.certify();
         bound = bound.max(certificate.bound);
@@ -102,23 +103,27 @@ fn descend(
         if !observe(&progress) {
             break (Status::Interrupted, certificate.scale);
         }
-        if state.satisfied(gap, &certificate, target) {
+        let satisfied = state.satisfied(gap, &certificate, target);
+        if satisfied && !(state.small() && !finished && gap > 0.0 && gap.is_finite()) {
             break (Status::Converged, certificate.scale);
         }
+        finished = satisfied;
         if let Some(before) = before {
             let falls = gap < 0.9 * before.gap
                 || progress.violation < 0.9 * before.violation
                 || progress.objective < before.objective - 1e-15 * before.objective.abs();
             stalled = if falls { 0 } else { stalled + 1 };
         }
-        if stalled >= 4 {
+        if stalled >= 4 && !satisfied {
             break (Status::Precision, certificate.scale);
         }
-        if history.len() > settings.max_iter || model.exhausted() {
+        if !satisfied && (history.len() > settings.max_iter || model.exhausted()) {
             break (Status::Limit, certificate.scale);
         }
         state.screen(&certificate, cache);
-        let goal = if gap.is_finite() {
+        let goal = if finished {
+            1e-9 * target
+        } else if gap.is_finite() {
             (0.3 * target).max(0.1 * gap)
         } else {
             (0.3 * settings.tol * state.steepest).max(0.1 * certificate.violation)

@@ -75,6 +75,11 @@ impl<'a, 'f> State<'a, 'f> {
         state
     }
 
+    /// Whether one more step costs nothing worth saving: small problems are finished to rounding.
+    pub fn small(&self) -> bool {
+        self.z.len() * self.w.len() <= 20_000
+    }
+
     pub fn scale(&self) -> f64 {
         self.problem.loss.scale(self.problem.y, self.problem.weights, self.null)
     }

@@ -99,6 +99,10 @@ class CrossValidated:
         signs = self._targets(targets)
         n = data.shape[0]
         base = np.ones(n) if weights is None else weights
+        if is_classifier(self) and len(np.unique(np.asarray(targets)[base > 0])) < 2:
+            raise ValueError(
+                "y must hold at least 2 classes of positive weight, got one class; add samples"
+            )
         splitter = check_cv(self.cv, targets, classifier=is_classifier(self))  # type: ignore[attr-defined]
         folds = list(splitter.split(data, targets))
         ratios = np.atleast_1d(getattr(self, "l1_ratio", 1.0)) if self._ratios else np.array([1.0])
