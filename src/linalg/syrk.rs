@@ -49,8 +49,9 @@ impl<F: Float> Kernel for Rows<'_, F> {
             while i < last {
                 if i + TILE > j {
                     // Tiles at the edge repeat their last column; only what exists is stored.
-                    let left = std::array::from_fn(|t| column((i + t).min(columns - 1)));
-                    let right = std::array::from_fn(|t| column((j + t).min(columns - 1)));
+                    let edge = columns - 1;
+                    let left = [column(i), column((i + 1).min(edge)), column((i + 2).min(edge)), column((i + 3).min(edge))];
+                    let right = [column(j), column((j + 1).min(edge)), column((j + 2).min(edge)), column((j + 3).min(edge))];
                     // Accumulators of 64 bytes, whatever the type: sixteen of them stay in registers.
                     let sums = if size_of::<F>() == 4 {
                         tile::<F, 16>(left, right)
@@ -92,7 +93,10 @@ impl<F: Float, const LANES: usize> Lanes<F, LANES> {
 
     #[inline(always)]
     fn sum(self) -> f64 {
-        let mut lanes = self.0.map(Float::to_f64);
+        let mut lanes = [0.0; LANES];
+        for l in 0..LANES {
+            lanes[l] = self.0[l].to_f64();
+        }
         let mut width = LANES / 2;
         while width > 0 {
             for l in 0..width {
@@ -112,8 +116,10 @@ pub(super) fn tile<F: Float, const LANES: usize>(
 ) -> [[f64; TILE]; TILE] {
     let n = a[0].len();
     let whole = n / LANES * LANES;
-    let [a0, a1, a2, a3] = a.map(|x| x[..whole].chunks_exact(LANES));
-    let [b0, b1, b2, b3] = b.map(|x| x[..whole].chunks_exact(LANES));
+    let (a0, a1) = (a[0][..whole].chunks_exact(LANES), a[1][..whole].chunks_exact(LANES));
+    let (a2, a3) = (a[2][..whole].chunks_exact(LANES), a[3][..whole].chunks_exact(LANES));
+    let (b0, b1) = (b[0][..whole].chunks_exact(LANES), b[1][..whole].chunks_exact(LANES));
+    let (b2, b3) = (b[2][..whole].chunks_exact(LANES), b[3][..whole].chunks_exact(LANES));
     let zero = Lanes([F::default(); LANES]);
     let (mut s00, mut s01, mut s02, mut s03) = (zero, zero, zero, zero);
     let (mut s10, mut s11, mut s12, mut s13) = (zero, zero, zero, zero);
@@ -136,13 +142,13 @@ pub(super) fn tile<F: Float, const LANES: usize>(
         (s30, s31) = (s30.add_product(x, y0), s31.add_product(x, y1));
         (s32, s33) = (s32.add_product(x, y2), s33.add_product(x, y3));
     }
+    // Spelled out: `map` on arrays is not always inlined, and would then leave the SIMD level.
     let mut sums = [
-        [s00, s01, s02, s03],
-        [s10, s11, s12, s13],
-        [s20, s21, s22, s23],
-        [s30, s31, s32, s33],
-    ]
-    .map(|row| row.map(Lanes::sum));
+        [s00.sum(), s01.sum(), s02.sum(), s03.sum()],
+        [s10.sum(), s11.sum(), s12.sum(), s13.sum()],
+        [s20.sum(), s21.sum(), s22.sum(), s23.sum()],
+        [s30.sum(), s31.sum(), s32.sum(), s33.sum()],
+    ];
     for (t, row) in sums.iter_mut().enumerate() {
         for (s, sum) in row.iter_mut().enumerate() {
             *sum += (whole..n).map(|k| a[t][k].to_f64() * b[s][k].to_f64()).sum::<f64>();

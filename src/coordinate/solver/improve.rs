@@ -68,8 +68,10 @@ impl State<'_, '_> {
     }
 
     fn grow(&self, support: usize) -> usize {
-        // A set that was used up was too small.
-        let spent = 10 * support >= 7 * self.set_size;
+        // A set that was used up was too small; inner products of dense columns cost more than
+        // another pass.
+        let spent = 10 * support >= 7 * self.set_size
+            && self.problem.design.stored(&[]).is_some();
         self.settings.p0.max(if spent { 3 * support } else { support })
     }
 
@@ -124,8 +126,13 @@ impl State<'_, '_> {
             self.set.extend_from_slice(&self.active);
             return;
         }
-        let size = (support.len() + self.grow(support.len())).min(self.active.len());
         let penalty = &self.penalty;
+        // A sparse set is cheap to work on: take what violates, and some that nearly do.
+        let violators =
+            self.active.iter().zip(&self.x).filter(|&(&j, x)| x.abs() > penalty.threshold(j)).count();
+        let most = self.grow(support.len()).max(self.z.len() / 10);
+        let size = support.len() + violators.clamp(self.settings.p0, most.max(self.settings.p0));
+        let size = size.min(self.active.len());
         let priority = |j: usize, x: f64| {
             if self.w[j] != 0.0 || penalty.threshold(j) == 0.0 {
                 return f64::NEG_INFINITY;

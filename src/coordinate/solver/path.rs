@@ -14,7 +14,7 @@ use super::{Cache, Observer, Problem, Progress, Settings, Solution, Status};
 use crate::engine::Result;
 
 /// Ratio of one strength to the next on the way to the first.
-const DESCENT: f64 = 0.4;
+const DESCENT: f64 = 0.25;
 
 /// Solves the problem for every strength in turn, from `start` (coefficients and constant) or from
 /// zero, stopping where the observer says so.
