@@ -215,7 +215,10 @@ def run_dense(rounds: int) -> None:
     for share in (10, 100):
         alpha = largest / share
         pairs = [
-            (timed(lambda: ours(rows, y, alpha, 1e-6))[0], timed(lambda: ours(X, y, alpha, 1e-6))[0])
+            (
+                timed(lambda: ours(rows, y, alpha, 1e-6))[0],
+                timed(lambda: ours(X, y, alpha, 1e-6))[0],
+            )
             for _ in range(rounds)
         ]
         low, middle, high = np.percentile([a / b for a, b in pairs], [25, 50, 75])

@@ -12,8 +12,8 @@
 
 use super::design::Design;
 use super::solver::Status;
-use crate::engine::{Error, Result, reduce};
 use crate::engine::threads;
+use crate::engine::{Error, Result, reduce};
 
 /// Strengths of the penalties on one factor.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,8 +68,7 @@ pub fn factorize(
 /// gradient's absolute values.
 fn half(v: &dyn Design, w: &mut [f64], h: &[f64], k: usize, strength: Strength) -> f64 {
     let (n, p) = (v.cols(), v.rows());
-    let columns: Vec<Vec<f64>> =
-        (0..k).map(|t| (0..p).map(|j| h[j * k + t]).collect()).collect();
+    let columns: Vec<Vec<f64>> = (0..k).map(|t| (0..p).map(|j| h[j * k + t]).collect()).collect();
     let mut a = vec![0.0; k * k];
     for t in 0..k {
         for s in 0..k {
@@ -127,7 +126,12 @@ pub fn check(x: &dyn Design, xt: &dyn Design, w: &[f64], h: &[f64], k: usize) ->
             });
         }
         if factor.iter().any(|x| !(*x >= 0.0 && x.is_finite())) {
-            return Err(Error::value(name, ">= 0 and finite", "others", "start from other factors"));
+            return Err(Error::value(
+                name,
+                ">= 0 and finite",
+                "others",
+                "start from other factors",
+            ));
         }
     }
     Ok(())

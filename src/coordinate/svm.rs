@@ -13,8 +13,8 @@
 use super::design::{Design, Moments};
 use super::solver::Status;
 use crate::engine::rng::Philox;
-use crate::linalg::chol;
 use crate::engine::{Error, Result};
+use crate::linalg::chol;
 
 /// A problem: samples are the columns of `samples`.
 pub struct Problem<'a> {
@@ -66,7 +66,12 @@ pub fn solve(
     let (p, n) = (problem.samples.rows(), problem.samples.cols());
     let all: Vec<usize> = (0..n).filter(|&i| problem.cost[i] > 0.0).collect();
     let mut moments = vec![Moments::default(); n];
-    problem.samples.moments(&(0..n).collect::<Vec<_>>(), &vec![0.0; p], &vec![1.0; p], &mut moments);
+    problem.samples.moments(
+        &(0..n).collect::<Vec<_>>(),
+        &vec![0.0; p],
+        &vec![1.0; p],
+        &mut moments,
+    );
     if moments.iter().any(|m| !m.second.is_finite()) {
         return Err(Error::NonFinite { name: "X".into(), fix: "remove these samples".into() });
     }
@@ -162,7 +167,12 @@ pub fn solve(
 const SMALL: usize = 256;
 
 /// Newton steps on the primal of the squared loss: exact once the set of violated margins rests.
-fn polish(problem: &Problem<'_>, all: &[usize], w: &[f64], b: f64) -> Option<(Vec<f64>, f64, Vec<f64>)> {
+fn polish(
+    problem: &Problem<'_>,
+    all: &[usize],
+    w: &[f64],
+    b: f64,
+) -> Option<(Vec<f64>, f64, Vec<f64>)> {
     let (p, s) = (problem.samples.rows(), problem.scaling);
     let size = p + 1;
     let mut u = [w, &[b]].concat();

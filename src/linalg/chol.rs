@@ -61,7 +61,8 @@ fn update(a: &mut [f64], n: usize, first: usize, last: usize) {
 fn panel(a: &mut [f64], n: usize, first: usize, last: usize) -> bool {
     let mut upper = [[0.0; BLOCK]; BLOCK];
     for i in first..n {
-        let done: f64 = if i < last { a[i * n..i * n + first].iter().map(|x| x * x).sum() } else { 0.0 };
+        let done: f64 =
+            if i < last { a[i * n..i * n + first].iter().map(|x| x * x).sum() } else { 0.0 };
         let row = &mut a[i * n + first..i * n + last.min(i + 1)];
         let columns = row.len().min(i - first);
         for j in 0..columns {

@@ -12,7 +12,13 @@ const ROWS: usize = 32;
 /// `len` consecutive numbers each) and `j` runs to `min(columns, i + 1 + offset)`.
 ///
 /// Products of one call are summed in the precision of `a`, calls in f64. `out` starts at row `skip`. A task owns whole rows, so the result does not depend on threads.
-pub fn accumulate_lower<F: Float>(a: &[F], len: usize, skip: usize, out: &mut [f64], stride: usize) {
+pub fn accumulate_lower<F: Float>(
+    a: &[F],
+    len: usize,
+    skip: usize,
+    out: &mut [f64],
+    stride: usize,
+) {
     if len == 0 {
         return;
     }
@@ -50,8 +56,18 @@ impl<F: Float> Kernel for Rows<'_, F> {
                 if i + TILE > j {
                     // Tiles at the edge repeat their last column; only what exists is stored.
                     let edge = columns - 1;
-                    let left = [column(i), column((i + 1).min(edge)), column((i + 2).min(edge)), column((i + 3).min(edge))];
-                    let right = [column(j), column((j + 1).min(edge)), column((j + 2).min(edge)), column((j + 3).min(edge))];
+                    let left = [
+                        column(i),
+                        column((i + 1).min(edge)),
+                        column((i + 2).min(edge)),
+                        column((i + 3).min(edge)),
+                    ];
+                    let right = [
+                        column(j),
+                        column((j + 1).min(edge)),
+                        column((j + 2).min(edge)),
+                        column((j + 3).min(edge)),
+                    ];
                     // Accumulators of 64 bytes, whatever the type: sixteen of them stay in registers.
                     let sums = if size_of::<F>() == 4 {
                         tile::<F, 16>(left, right)
@@ -59,7 +75,8 @@ impl<F: Float> Kernel for Rows<'_, F> {
                         tile::<F, 8>(left, right)
                     };
                     for (t, sums) in sums.iter().enumerate().take(last - i) {
-                        for (s, sum) in sums.iter().enumerate().take((i + t + 1).saturating_sub(j)) {
+                        for (s, sum) in sums.iter().enumerate().take((i + t + 1).saturating_sub(j))
+                        {
                             out[(i + t - first) * stride + j + s] += sum;
                         }
                     }

@@ -3,8 +3,8 @@
 use crate::coordinate::datafit::{Huber, Logistic, Loss, Poisson, Quadratic, SquaredHinge};
 use crate::coordinate::design::{Csc, Dense, Design, Rows};
 use crate::coordinate::penalty::{ElasticNet, Factors, Mcp, Penalty, Scad};
-use crate::coordinate::{nmf, svm};
 use crate::coordinate::solver::{self, Cache, Order, Problem, Progress, Settings, Status};
+use crate::coordinate::{nmf, svm};
 use crate::engine::Error;
 use crate::engine::real::Float;
 use crate::engine::sparse::Index;
@@ -106,7 +106,8 @@ impl Matrix<'_> {
 }
 
 fn named(name: &str, given: &str, allowed: &str) -> PyErr {
-    Error::value(name, format!("one of {allowed}"), format!("'{given}'"), "check its spelling").into()
+    Error::value(name, format!("one of {allowed}"), format!("'{given}'"), "check its spelling")
+        .into()
 }
 
 fn loss_named(name: &str, delta: f64) -> PyResult<Box<dyn Loss>> {
@@ -116,7 +117,13 @@ fn loss_named(name: &str, delta: f64) -> PyResult<Box<dyn Loss>> {
         "squared_hinge" => Box::new(SquaredHinge),
         "huber" => Box::new(Huber { delta }),
         "poisson" => Box::new(Poisson),
-        _ => return Err(named("datafit", name, "quadratic, logistic, squared_hinge, huber, poisson")),
+        _ => {
+            return Err(named(
+                "datafit",
+                name,
+                "quadratic, logistic, squared_hinge, huber, poisson",
+            ));
+        }
     })
 }
 
@@ -242,7 +249,10 @@ fn coordinate_path<'py>(
     let loss = loss_named(loss, delta)?;
     let factors = penalty.factors.as_ref().map(|f| f.as_slice()).transpose()?;
     let penalty = family(&penalty, factors)?;
-    let (settings, start) = (settings.read()?, start.as_ref().map(|(w, b)| Ok::<_, PyErr>((w.as_slice()?, *b))).transpose()?);
+    let (settings, start) = (
+        settings.read()?,
+        start.as_ref().map(|(w, b)| Ok::<_, PyErr>((w.as_slice()?, *b))).transpose()?,
+    );
     let (y, weights) = (y.as_slice()?, weights.as_slice()?);
     let solutions = x.with(|design| {
         solver::check(design, y, weights, loss.as_ref(), factors, start)?;
@@ -269,10 +279,15 @@ fn coordinate_path<'py>(
     }
     result.set_item("coefs", coefs)?;
     result.set_item("duals", duals)?;
-    result.set_item("intercepts", PyArray1::from_iter(py, solutions.iter().map(|s| s.intercept)))?;
+    result
+        .set_item("intercepts", PyArray1::from_iter(py, solutions.iter().map(|s| s.intercept)))?;
     result.set_item("targets", PyArray1::from_iter(py, solutions.iter().map(|s| s.target)))?;
-    result.set_item("statuses", solutions.iter().map(|s: &solver::Solution| Status::name(s.status)).collect::<Vec<_>>())?;
-    let histories: Vec<Vec<[f64; 6]>> = solutions.iter().map(|s| s.history.iter().map(row).collect()).collect();
+    result.set_item(
+        "statuses",
+        solutions.iter().map(|s: &solver::Solution| Status::name(s.status)).collect::<Vec<_>>(),
+    )?;
+    let histories: Vec<Vec<[f64; 6]>> =
+        solutions.iter().map(|s| s.history.iter().map(row).collect()).collect();
     result.set_item("histories", histories)?;
     Ok(result)
 }
@@ -304,7 +319,16 @@ fn coordinate_block<'py>(
         let (groups, norm, ridge) = (&groups[..], &norm[..], &ridge[..]);
         let solution = py.detach(|| {
             let problem = solver::block::Problem {
-                design, y, tasks, weights, groups, norm, ridge, l1, positive, intercept,
+                design,
+                y,
+                tasks,
+                weights,
+                groups,
+                norm,
+                ridge,
+                l1,
+                positive,
+                intercept,
             };
             let mut observe = |p: &Progress| reporter.report(&row(p));
             solver::block::solve(&problem, &settings, &mut Cache::default(), &mut observe)

@@ -265,9 +265,7 @@ def path(
 
 
 def _named(summary: str, **fixed: Any) -> Callable[..., CoefPath]:
-    def function(
-        X: Any, y: ArrayLike, alphas: ArrayLike | None = None, **options: Any
-    ) -> CoefPath:
+    def function(X: Any, y: ArrayLike, alphas: ArrayLike | None = None, **options: Any) -> CoefPath:
         return path(X, y, alphas, **{**fixed, **options})
 
     function.__doc__ = f"""{summary}

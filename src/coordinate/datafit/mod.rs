@@ -81,6 +81,8 @@ impl Datafit<'_> {
     /// Dual objective of the part, at `k v`.
     pub fn dual(&self, v: &[f64], k: f64) -> f64 {
         let terms = v.iter().zip(self.y).zip(self.weights);
-        terms.map(|((&v, &y), &s)| if s > 0.0 { s * self.loss.dual(k * v / s, y) } else { 0.0 }).sum()
+        terms
+            .map(|((&v, &y), &s)| if s > 0.0 { s * self.loss.dual(k * v / s, y) } else { 0.0 })
+            .sum()
     }
 }

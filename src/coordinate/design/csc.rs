@@ -84,7 +84,14 @@ impl<F: Float, I: Index> Design for Csc<'_, F, I> {
         Some(cols.iter().map(|&j| self.0.stored(j)).sum())
     }
 
-    fn sparse_products(&self, j: usize, h: &[f64], cols: &[usize], scratch: &mut [f64], out: &mut [f64]) {
+    fn sparse_products(
+        &self,
+        j: usize,
+        h: &[f64],
+        cols: &[usize],
+        scratch: &mut [f64],
+        out: &mut [f64],
+    ) {
         self.0.axpy(j, 1.0, Some(h), scratch);
         for (out, &k) in out.iter_mut().zip(cols) {
             *out = self.0.dot(k, scratch);

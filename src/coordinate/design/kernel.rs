@@ -48,9 +48,8 @@ pub fn moments<F: Float>(x: &[F], v: &[f64], h: &[f64]) -> Moments {
             lanes[2][l] += hx * x;
         }
     }
-    let [mut dot, mut first, mut second] = lanes.map(|l| {
-        ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7]))
-    });
+    let [mut dot, mut first, mut second] =
+        lanes.map(|l| ((l[0] + l[4]) + (l[2] + l[6])) + ((l[1] + l[5]) + (l[3] + l[7])));
     for i in whole..x.len() {
         let x = x[i].to_f64();
         dot += x * v[i];

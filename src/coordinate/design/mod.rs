@@ -77,7 +77,14 @@ pub trait Design: Sync {
 
     /// Inner products of column `j`, weighted by `h`, with the columns `cols`; `scratch` has one
     /// entry a sample and is zero before and after. Only for sparse storage.
-    fn sparse_products(&self, j: usize, h: &[f64], cols: &[usize], scratch: &mut [f64], out: &mut [f64]);
+    fn sparse_products(
+        &self,
+        j: usize,
+        h: &[f64],
+        cols: &[usize],
+        scratch: &mut [f64],
+        out: &mut [f64],
+    );
 
     /// Whether the entries of a column lie apart, so that it pays to copy columns out.
     fn scattered(&self) -> bool {

@@ -185,7 +185,14 @@ impl<F: Float> Design for Rows<'_, F> {
         None
     }
 
-    fn sparse_products(&self, j: usize, h: &[f64], cols: &[usize], scratch: &mut [f64], out: &mut [f64]) {
+    fn sparse_products(
+        &self,
+        j: usize,
+        h: &[f64],
+        cols: &[usize],
+        scratch: &mut [f64],
+        out: &mut [f64],
+    ) {
         for (i, h) in h.iter().enumerate() {
             scratch[i] = h * self.data[i * self.cols + j].to_f64();
         }

@@ -29,7 +29,11 @@ impl Penalty for Mcp<'_> {
             return 0.0;
         }
         let (a, w) = (self.level(j), w.abs());
-        if w <= self.gamma * a { a * w - w * w / (2.0 * self.gamma) } else { 0.5 * self.gamma * a * a }
+        if w <= self.gamma * a {
+            a * w - w * w / (2.0 * self.gamma)
+        } else {
+            0.5 * self.gamma * a * a
+        }
     }
 
     fn prox(&self, z: f64, step: f64, j: usize) -> f64 {

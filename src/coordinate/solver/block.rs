@@ -89,9 +89,8 @@ impl Problem<'_> {
 
     /// Largest `k <= 1` for which the conjugate at `k x` is finite when there is no ridge.
     fn reach(&self, g: usize, x: &[f64]) -> f64 {
-        let excess = |k: f64| {
-            norm(&x.iter().map(|x| self.rest(k * x)).collect::<Vec<_>>()) - self.norm[g]
-        };
+        let excess =
+            |k: f64| norm(&x.iter().map(|x| self.rest(k * x)).collect::<Vec<_>>()) - self.norm[g];
         let slack = 1e-14 * self.norm[g];
         if excess(1.0) <= slack {
             return 1.0;
@@ -148,8 +147,12 @@ pub fn solve(
     let mut v: Vec<Vec<f64>> = vec![vec![0.0; n]; tasks];
     let mut intercept = vec![0.0; tasks];
     let mut z = vec![vec![0.0; n]; tasks];
-    let target_scale: f64 =
-        problem.y.chunks_exact(n).flat_map(|y| y.iter().zip(problem.weights)).map(|(y, s)| s * y * y).sum();
+    let target_scale: f64 = problem
+        .y
+        .chunks_exact(n)
+        .flat_map(|y| y.iter().zip(problem.weights))
+        .map(|(y, s)| s * y * y)
+        .sum();
     let target = settings.tol * target_scale;
     let mut moments = vec![Moments::default(); p];
     design.moments(&all, &vec![0.0; n], problem.weights, &mut moments);
@@ -179,8 +182,7 @@ pub fn solve(
         for t in 0..tasks {
             let y = &problem.y[t * n..(t + 1) * n];
             if problem.intercept {
-                let mean: f64 =
-                    (0..n).map(|i| problem.weights[i] * (y[i] - z[t][i])).sum();
+                let mean: f64 = (0..n).map(|i| problem.weights[i] * (y[i] - z[t][i])).sum();
                 intercept[t] += mean;
                 z[t].iter_mut().for_each(|z| *z += mean);
             }
@@ -206,10 +208,14 @@ pub fn solve(
         let residual = energy(1.0);
         let penalty: f64 = live.iter().map(|&g| problem.value(g, &w[g])).sum();
         let objective = 0.5 * residual + penalty;
-        let product: f64 = v.iter().enumerate().map(|(t, v)| {
-            let y = &problem.y[t * n..(t + 1) * n];
-            v.iter().zip(y).map(|(v, y)| v * y).sum::<f64>()
-        }).sum();
+        let product: f64 = v
+            .iter()
+            .enumerate()
+            .map(|(t, v)| {
+                let y = &problem.y[t * n..(t + 1) * n];
+                v.iter().zip(y).map(|(v, y)| v * y).sum::<f64>()
+            })
+            .sum();
         let mut scale = 0.0;
         for k in problem.scales(&live, &w, &x) {
             let conjugates: f64 = live.iter().map(|&g| problem.conjugate(g, &x[g], k)).sum();
@@ -228,7 +234,8 @@ pub fn solve(
         let gap = (objective - bound).max(0.0);
         let support = live.iter().filter(|&&g| w[g].iter().any(|w| *w != 0.0)).count();
         let before: Option<Progress> = history.last().copied();
-        let progress = Progress { objective, gap, violation, remaining: live.len(), support, epochs };
+        let progress =
+            Progress { objective, gap, violation, remaining: live.len(), support, epochs };
         history.push(progress);
         if !observe(&progress) {
             break Status::Interrupted;
@@ -254,8 +261,7 @@ pub fn solve(
             let radius = (2.0 * (objective - bound).max(0.0)).sqrt();
             live.retain(|&g| {
                 let zero = w[g].iter().all(|w| *w == 0.0);
-                let rest: Vec<f64> =
-                    x[g].iter().map(|x| problem.rest(scale * x)).collect();
+                let rest: Vec<f64> = x[g].iter().map(|x| problem.rest(scale * x)).collect();
                 !(zero && norm(&rest) + radius * sizes[g] < problem.norm[g] * (1.0 - 1e-12))
             });
         }
@@ -352,8 +358,7 @@ impl Inner<'_> {
             slots(g).flat_map(|k| flat[k * tasks..(k + 1) * tasks].iter().copied()).collect()
         };
         let energy_at = |flat: &[f64], q: &[f64]| {
-            let moved: f64 =
-                (0..flat.len()).map(|k| (flat[k] - w0[k]) * (q0[k] + q[k])).sum();
+            let moved: f64 = (0..flat.len()).map(|k| (flat[k] - w0[k]) * (q0[k] + q[k])).sum();
             (energy - moved).max(0.0)
         };
         let value = |flat: &[f64], q: &[f64]| {
@@ -378,8 +383,11 @@ impl Inner<'_> {
                     for (i, k) in slots(g).enumerate() {
                         let range = i * tasks..(i + 1) * tasks;
                         flat[k * tasks..(k + 1) * tasks].copy_from_slice(&new[range.clone()]);
-                        let d: Vec<f64> =
-                            new[range.clone()].iter().zip(&old[range]).map(|(a, b)| a - b).collect();
+                        let d: Vec<f64> = new[range.clone()]
+                            .iter()
+                            .zip(&old[range])
+                            .map(|(a, b)| a - b)
+                            .collect();
                         for (row, &inner) in q.chunks_exact_mut(tasks).zip(gram.row(k)) {
                             for (q, d) in row.iter_mut().zip(&d) {
                                 *q -= inner * d;
@@ -440,9 +448,8 @@ fn largest_eigenvalue(slots: &[usize], gram: &super::Gram) -> f64 {
     let mut u: Vec<f64> = (0..slots.len()).map(|i| 1.0 + 0.01 * i as f64).collect();
     let mut value = 0.0;
     for _ in 0..50 {
-        let next: Vec<f64> = (0..slots.len())
-            .map(|i| (0..slots.len()).map(|j| entry(i, j) * u[j]).sum())
-            .collect();
+        let next: Vec<f64> =
+            (0..slots.len()).map(|i| (0..slots.len()).map(|j| entry(i, j) * u[j]).sum()).collect();
         value = norm(&next) / norm(&u);
         let size = norm(&next);
         if size == 0.0 {
@@ -457,7 +464,13 @@ fn largest_eigenvalue(slots: &[usize], gram: &super::Gram) -> f64 {
 ///
 /// # Errors
 /// Names the argument that does not fit.
-pub fn check(p: usize, groups: &[Vec<usize>], norm: &[f64], ridge: &[f64], y: &[f64]) -> Result<()> {
+pub fn check(
+    p: usize,
+    groups: &[Vec<usize>],
+    norm: &[f64],
+    ridge: &[f64],
+    y: &[f64],
+) -> Result<()> {
     let mut seen = vec![false; p];
     for &j in groups.iter().flatten() {
         if j >= p || std::mem::replace(&mut seen[j], true) {

@@ -52,7 +52,6 @@ pub fn certify(
 
 /// With an intercept the dual point must sum to zero; a larger sum certifies nothing.
 fn centred(problem: &Problem<'_, '_>, v: &[f64]) -> bool {
-    let (sum, size) =
-        v.iter().fold((0.0f64, 0.0f64), |(sum, size), v| (sum + v, size + v.abs()));
+    let (sum, size) = v.iter().fold((0.0f64, 0.0f64), |(sum, size), v| (sum + v, size + v.abs()));
     !problem.intercept || sum.abs() <= 1e-12 * size || size <= 1e-300
 }

@@ -31,7 +31,10 @@ pub fn check(
     if let Some((w, b)) = start {
         length("coef_init", w.len(), p, "one coefficient a feature")?;
         if !b.is_finite() || w.iter().any(|w| !w.is_finite()) {
-            return Err(Error::NonFinite { name: "coef_init".into(), fix: "start from zeros".into() });
+            return Err(Error::NonFinite {
+                name: "coef_init".into(),
+                fix: "start from zeros".into(),
+            });
         }
     }
     if y.iter().any(|y| !y.is_finite()) {

@@ -139,8 +139,7 @@ impl Gram {
         let (w0, q0, energy) = (w.to_vec(), q.to_vec(), model.energy);
         // Exact for a quadratic: no sum of small changes to drift.
         let energy_at = |w: &[f64], q: &[f64]| {
-            let moved: f64 =
-                (0..count).map(|k| (w[k] - w0[k]) * (q0[k] + q[k])).sum();
+            let moved: f64 = (0..count).map(|k| (w[k] - w0[k]) * (q0[k] + q[k])).sum();
             (energy - moved).max(0.0)
         };
         let features: Vec<usize> = all.iter().map(|&k| self.cols[k]).collect();

@@ -14,7 +14,8 @@ impl State<'_, '_> {
             v.iter().zip(h).map(|(v, h)| if *h > 0.0 { v * v / h } else { 0.0 }).sum()
         };
         let goal = goal * 0.1f64.powi(stalled as i32);
-        let support: Vec<usize> = self.active.iter().copied().filter(|&j| self.w[j] != 0.0).collect();
+        let support: Vec<usize> =
+            self.active.iter().copied().filter(|&j| self.w[j] != 0.0).collect();
         if self.fits(cache, &support) {
             self.refresh(cache, &h);
             let gram = &mut cache.gram;
@@ -70,8 +71,7 @@ impl State<'_, '_> {
     fn grow(&self, support: usize) -> usize {
         // A set that was used up was too small; inner products of dense columns cost more than
         // another pass.
-        let spent = 10 * support >= 7 * self.set_size
-            && self.problem.design.stored(&[]).is_some();
+        let spent = 10 * support >= 7 * self.set_size && self.problem.design.stored(&[]).is_some();
         self.settings.p0.max(if spent { 3 * support } else { support })
     }
 
@@ -106,7 +106,9 @@ impl State<'_, '_> {
             .zip(&self.x)
             .filter(|&(&j, _)| !known[j])
             .map(|(&j, x)| ((penalty.threshold(j) - x.abs()) / norms[j].max(1e-300), j))
-            .filter(|&(slack, j)| everything || slack * norms[j] < self.margin * penalty.threshold(j))
+            .filter(|&(slack, j)| {
+                everything || slack * norms[j] < self.margin * penalty.threshold(j)
+            })
             .collect();
         if ranked.len() > count {
             ranked.select_nth_unstable_by(count, |a, b| a.0.total_cmp(&b.0));
@@ -128,8 +130,12 @@ impl State<'_, '_> {
         }
         let penalty = &self.penalty;
         // A sparse set is cheap to work on: take what violates, and some that nearly do.
-        let violators =
-            self.active.iter().zip(&self.x).filter(|&(&j, x)| x.abs() > penalty.threshold(j)).count();
+        let violators = self
+            .active
+            .iter()
+            .zip(&self.x)
+            .filter(|&(&j, x)| x.abs() > penalty.threshold(j))
+            .count();
         let most = self.grow(support.len()).max(self.z.len() / 10);
         let size = support.len() + violators.clamp(self.settings.p0, most.max(self.settings.p0));
         let size = size.min(self.active.len());
@@ -182,7 +188,8 @@ impl State<'_, '_> {
         };
         let here = cost(&self.w, 0.0);
         let slope = -self.v.iter().zip(&direction).map(|(v, d)| v * d).sum::<f64>()
-            + cost(&self.w, 1.0) - here;
+            + cost(&self.w, 1.0)
+            - here;
         let start = self.datafit.value(&self.z) + here;
         let from = self.z.clone();
         let mut t = 1.0;

@@ -58,10 +58,11 @@ pub fn path<'a>(
 
 /// One step at each of the strengths between the largest useful one and `alpha`.
 fn approach(state: &mut State<'_, '_>, alpha: f64, cache: &mut Cache, model: &mut Model<'_>) {
-    let ratios = state.active.iter().zip(&state.x).map(|(&j, x)| match state.penalty.threshold(j) {
-        0.0 => 0.0,
-        threshold => x.abs() / threshold,
-    });
+    let ratios =
+        state.active.iter().zip(&state.x).map(|(&j, x)| match state.penalty.threshold(j) {
+            0.0 => 0.0,
+            threshold => x.abs() / threshold,
+        });
     let mut ratio = DESCENT * ratios.fold(0.0, f64::max);
     while ratio > 1.0 / DESCENT.sqrt() && ratio.is_finite() {
         state.penalty = (state.problem.penalty)(alpha * ratio);

@@ -73,7 +73,14 @@ impl<'a> Model<'a> {
 
     /// Whether to stop. The gap of the model is, with `E = sum v^2 / h`,
     /// `(1 - k)^2 E / 2 + sum (pen(w) + pen*(k q) - k w q)`.
-    pub fn done(&mut self, penalty: &dyn Penalty, cols: &[usize], w: &[f64], q: &[f64], energy: f64) -> bool {
+    pub fn done(
+        &mut self,
+        penalty: &dyn Penalty,
+        cols: &[usize],
+        w: &[f64],
+        q: &[f64],
+        energy: f64,
+    ) -> bool {
         let scan = penalty.scan(cols, w, q);
         let value = 0.5 * energy + scan.value;
         let measure = if penalty.convex() {
@@ -120,7 +127,8 @@ pub(crate) fn minimise(
     let mut moments = vec![Moments::default(); count];
     design.moments(cols, v, h, &mut moments);
     let total: f64 = h.iter().sum();
-    let (curvature, mean): (Vec<f64>, Vec<f64>) = moments.iter().map(|m| centre(m, total, intercept)).unzip();
+    let (curvature, mean): (Vec<f64>, Vec<f64>) =
+        moments.iter().map(|m| centre(m, total, intercept)).unzip();
     let (mut q, mut shift) = (v.to_vec(), 0.0);
     let mut x = vec![0.0; count];
     let mut anderson = Anderson::default();

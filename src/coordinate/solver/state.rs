@@ -64,8 +64,7 @@ impl<'a, 'f> State<'a, 'f> {
         state.z.fill(state.b);
         state.fit_intercept();
         state.null = state.datafit.value(&state.z);
-        let support: Vec<usize> =
-            state.active.iter().copied().filter(|&j| w[j] != 0.0).collect();
+        let support: Vec<usize> = state.active.iter().copied().filter(|&j| w[j] != 0.0).collect();
         if !support.is_empty() {
             let coef: Vec<f64> = support.iter().map(|&j| w[j]).collect();
             problem.design.combine(&support, &coef, &mut state.z);
@@ -151,9 +150,8 @@ impl<'a, 'f> State<'a, 'f> {
 
     /// Takes back the features that screening dropped for the strength before.
     pub fn restore(&mut self) {
-        let left: Vec<usize> = (0..self.w.len())
-            .filter(|&j| self.penalty.threshold(j) < f64::INFINITY)
-            .collect();
+        let left: Vec<usize> =
+            (0..self.w.len()).filter(|&j| self.penalty.threshold(j) < f64::INFINITY).collect();
         if left.len() != self.active.len() {
             self.active = left;
             self.x.resize(self.active.len(), 0.0);

@@ -16,9 +16,11 @@ def loss(name, z, y, delta=1.35):
     if name == "quadratic":
         return (y - z) ** 2 / 2, z - y, lambda u: u * y - u**2 / 2
     if name == "logistic":
+
         def dual(u):
             t = np.clip(y * u, 0, 1)
             return -(xlogy(t, t) + xlogy(1 - t, 1 - t))
+
         return np.logaddexp(0, -y * z), -y / (1 + np.exp(y * z)), dual
     if name == "squared_hinge":
         slack = np.maximum(0, 1 - y * z)

@@ -29,8 +29,16 @@ Y = X[:, [0, 1, 2, 10, 12]] @ RNG.standard_normal(5) + 0.2 * RNG.standard_normal
 @pytest.mark.parametrize("layout", [np.asfortranarray, np.ascontiguousarray, sparse.csc_matrix])
 def test_groups_equal_proximal_gradient(l1, positive, layout):
     v = np.sqrt([len(g) for g in GROUPS])
-    found = solve_blocks(layout(X), Y, 0.08, groups=GROUPS, l1_ratio=l1, positive=positive,
-                         fit_intercept=False, tol=1e-12)
+    found = solve_blocks(
+        layout(X),
+        Y,
+        0.08,
+        groups=GROUPS,
+        l1_ratio=l1,
+        positive=positive,
+        fit_intercept=False,
+        tol=1e-12,
+    )
     expected = oracle.group(X, Y[:, None], 0.08, GROUPS, v, l1=l1, positive=positive)[:, 0]
     assert found.success
     np.testing.assert_allclose(found.coef, expected, atol=1e-6)
@@ -66,8 +74,16 @@ def test_block_arguments_are_checked():
 @pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
 def test_support_vector_machine(loss, scaling, layout):
     y = np.where(Y + 0.5 > 0, 1.0, -1.0)
-    found = solve_svm(layout(X), y, 0.3, loss=loss, fit_intercept=scaling > 0, tol=1e-10,
-                      intercept_scaling=scaling or 1.0, max_iter=20_000)
+    found = solve_svm(
+        layout(X),
+        y,
+        0.3,
+        loss=loss,
+        fit_intercept=scaling > 0,
+        tol=1e-10,
+        intercept_scaling=scaling or 1.0,
+        max_iter=20_000,
+    )
     w, a = oracle.svm(X, y, 0.3, loss == "squared_hinge", scaling)
     assert found.success
     np.testing.assert_allclose(found.coef, w[:24], atol=1e-4)
@@ -92,8 +108,18 @@ def test_hard_margin_and_its_absence():
 def test_factorization_equals_plain_sweeps(layout):
     V = np.abs(RNG.standard_normal((30, 12)))
     W, H = np.abs(RNG.standard_normal((30, 4))), np.abs(RNG.standard_normal((4, 12)))
-    found = factorize(layout(V), 4, init="custom", W=W, H=H, alpha_W=0.01, alpha_H=0.02,
-                      l1_ratio=0.3, tol=0.0, max_iter=25)
+    found = factorize(
+        layout(V),
+        4,
+        init="custom",
+        W=W,
+        H=H,
+        alpha_W=0.01,
+        alpha_H=0.02,
+        l1_ratio=0.3,
+        tol=0.0,
+        max_iter=25,
+    )
     strengths = (0.01 * 12 * 0.3, 0.01 * 12 * 0.7, 0.02 * 30 * 0.3, 0.02 * 30 * 0.7)
     expected = oracle.hals(V, W, H, *strengths, 25)
     np.testing.assert_allclose(found.W, expected[0], atol=1e-9)

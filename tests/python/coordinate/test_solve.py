@@ -36,8 +36,16 @@ def test_equals_plain_coordinate_descent(data, intercept, positive, rho, weighte
     alpha = 0.05 * np.abs(X.T @ y).max() / 60
     w, b = oracle.lasso(X, y, alpha, rho=rho, v=v, s=s, positive=positive, intercept=intercept)
     found = solve(
-        X, y, alpha, penalty="elastic_net", l1_ratio=rho, weights=v, positive=positive,
-        sample_weight=s, fit_intercept=intercept, **TIGHT,
+        X,
+        y,
+        alpha,
+        penalty="elastic_net",
+        l1_ratio=rho,
+        weights=v,
+        positive=positive,
+        sample_weight=s,
+        fit_intercept=intercept,
+        **TIGHT,
     )
     assert found.success
     np.testing.assert_allclose(found.coef, w, atol=2e-6)
@@ -80,8 +88,14 @@ def test_layouts_agree(dtype, intercept, index):
     dense = S.toarray()
     alpha = share(dense.astype(float), y, 20, fit_intercept=intercept)
     kw = {"alpha": alpha, "fit_intercept": intercept, **TIGHT}
-    layouts = [np.asfortranarray(dense), np.ascontiguousarray(dense), S, S.tocsr(),
-               np.repeat(dense, 2, axis=1)[:, ::2], dense[::-1][::-1]]
+    layouts = [
+        np.asfortranarray(dense),
+        np.ascontiguousarray(dense),
+        S,
+        S.tocsr(),
+        np.repeat(dense, 2, axis=1)[:, ::2],
+        dense[::-1][::-1],
+    ]
     found = [solve(X, y, **kw) for X in layouts]
     for other in found[1:]:
         np.testing.assert_allclose(other.coef, found[0].coef, atol=1e-5)
@@ -167,8 +181,13 @@ def test_the_bits_do_not_depend_on_threads():
     try:
         for threads in (1, 2, 7):
             thalweg.set_num_threads(threads)
-            found.append([solve(X, y, 0.05).coef, solve(np.ascontiguousarray(X), y, 0.05).coef,
-                          solve(S, rng.__class__(np.random.PCG64(1)).random(300), 1e-4).coef])
+            found.append(
+                [
+                    solve(X, y, 0.05).coef,
+                    solve(np.ascontiguousarray(X), y, 0.05).coef,
+                    solve(S, rng.__class__(np.random.PCG64(1)).random(300), 1e-4).coef,
+                ]
+            )
     finally:
         thalweg.set_num_threads(0)
     for other in found[1:]:
@@ -190,8 +209,16 @@ def test_the_gap_is_met_on_random_problems(n, p, seed, part, rho, intercept, pos
     X = rng.standard_normal((n, p)) * rng.choice([0.0, 1.0, 10.0], p) + rng.choice([0, 5.0])
     y = rng.standard_normal(n) + X[:, 0]
     alpha = max(np.abs(X.T @ (y - y.mean())).max() / n, 1e-3) / part
-    found = solve(X, y, alpha, penalty="elastic_net", l1_ratio=rho, fit_intercept=intercept,
-                  positive=positive, tol=1e-8)
+    found = solve(
+        X,
+        y,
+        alpha,
+        penalty="elastic_net",
+        l1_ratio=rho,
+        fit_intercept=intercept,
+        positive=positive,
+        tol=1e-8,
+    )
     assert found.success, found.message
     w, b = oracle.lasso(X, y, alpha, rho=rho, positive=positive, intercept=intercept, epochs=300)
     worse = oracle.objective(X, y, w, b, alpha, rho=rho)

@@ -159,7 +159,9 @@ def _signature(base: type, default_cv: Any = 5) -> Any:
     import inspect
 
     parameters = [
-        p for p in inspect.signature(base.__init__).parameters.values() if p.name != "alpha"  # type: ignore[misc]
+        p
+        for p in inspect.signature(base.__init__).parameters.values()
+        if p.name != "alpha"  # type: ignore[misc]
     ]
     keyword = inspect.Parameter.KEYWORD_ONLY
     extra = [
