@@ -157,9 +157,9 @@ def peers_logistic() -> dict[str, Fit]:
     return {"liblinear": liblinear, "celer": celer, "skglm": skglm}
 
 
-def timed(fit: Callable[[], Any]) -> tuple[float, Any]:
+def timed(fit: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     start = time.process_time()
-    result = fit()
+    result = fit(*arguments)
     return time.process_time() - start, result
 
 
@@ -167,7 +167,7 @@ def loosest(fit: Fit, X: Any, y: Any, alpha: float, gap: Any, limit: float) -> t
     """First call's time, and the loosest tolerance that reaches the gap within `limit` seconds."""
     first = None
     for tol in LADDER:
-        seconds, w = timed(lambda: fit(X, y, alpha, tol))
+        seconds, w = timed(fit, X, y, alpha, tol)
         first = seconds if first is None else first
         if gap(X, y, w, alpha) <= 1:
             return tol, first
@@ -188,7 +188,7 @@ def compare(name: str, X: Any, y: Any, alpha: float, gap: Any, us: Fit, peers: A
     times: dict[str, list[float]] = {label: [] for label in reached}
     for _ in range(n):
         for label, tol in reached.items():
-            times[label].append(timed(lambda: contenders[label](X, y, alpha, tol))[0])
+            times[label].append(timed(contenders[label], X, y, alpha, tol)[0])
     medians = {label: float(np.median(t)) for label, t in times.items()}
     best = min((m, label) for label, m in medians.items() if label != "thalweg")[1]
     ratios = np.array(times["thalweg"]) / np.array(times[best])
@@ -216,8 +216,8 @@ def run_dense(rounds: int) -> None:
         alpha = largest / share
         pairs = [
             (
-                timed(lambda: ours(rows, y, alpha, 1e-6))[0],
-                timed(lambda: ours(X, y, alpha, 1e-6))[0],
+                timed(ours, rows, y, alpha, 1e-6)[0],
+                timed(ours, X, y, alpha, 1e-6)[0],
             )
             for _ in range(rounds)
         ]

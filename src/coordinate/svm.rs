@@ -82,7 +82,6 @@ pub fn solve(
     let target = tol * if scale > 0.0 { scale } else { 1.0 };
     let mut live = all.clone();
     let mut n_iter = 0;
-    let mut polished = false;
     loop {
         let (mut objective, mut gap) = measure(problem, &all, &w, b, &a, &diagonal);
         let go_on = observe(&[objective, gap, n_iter as f64]);
@@ -148,14 +147,13 @@ pub fn solve(
             }
             continue;
         };
-        if status == Status::Converged && problem.squared && !polished && p < SMALL {
-            polished = true;
-            if let Some(exact) = polish(problem, &all, &w, b) {
-                let (value, left) = measure(problem, &all, &exact.0, exact.1, &exact.2, &diagonal);
-                if left < gap {
-                    (w, b, a) = exact;
-                    (objective, gap) = (value, left);
-                }
+        let exact = (status == Status::Converged && problem.squared && p < SMALL)
+            .then(|| polish(problem, &all, &w, b));
+        if let Some(exact) = exact.flatten() {
+            let (value, left) = measure(problem, &all, &exact.0, exact.1, &exact.2, &diagonal);
+            if left < gap {
+                (w, b, a) = exact;
+                (objective, gap) = (value, left);
             }
         }
         let intercept = problem.scaling * b;

@@ -102,8 +102,8 @@ impl<F: Float, const LANES: usize> Lanes<F, LANES> {
     #[inline(always)]
     fn add_product(self, x: Self, y: Self) -> Self {
         let mut out = self.0;
-        for l in 0..LANES {
-            out[l] = out[l].add(x.0[l].mul(y.0[l]));
+        for ((out, x), y) in out.iter_mut().zip(x.0).zip(y.0) {
+            *out = out.add(x.mul(y));
         }
         Self(out)
     }
@@ -111,8 +111,8 @@ impl<F: Float, const LANES: usize> Lanes<F, LANES> {
     #[inline(always)]
     fn sum(self) -> f64 {
         let mut lanes = [0.0; LANES];
-        for l in 0..LANES {
-            lanes[l] = self.0[l].to_f64();
+        for (lane, x) in lanes.iter_mut().zip(self.0) {
+            *lane = x.to_f64();
         }
         let mut width = LANES / 2;
         while width > 0 {

@@ -43,8 +43,8 @@ class BlockSolution:
 
 def group_list(groups: Any, p: int) -> list[list[int]]:
     """The features of each group, from a size, a label for each feature or a list of lists."""
-    if np.isscalar(groups):
-        size = int(groups)  # type: ignore[call-overload]
+    if isinstance(groups, (int, np.integer)):
+        size = int(groups)
         if size < 1 or p % size:
             raise ValueError(
                 f"groups must divide the {p} features, got size {size}; pass labels instead"

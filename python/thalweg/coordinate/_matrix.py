@@ -69,7 +69,7 @@ def normalised(sample_weight: ArrayLike | None, n: int) -> Array:
         )
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise ValueError(
-            f"sample_weight must be finite and >= 0, got {weights.min()}; clip or drop these samples"
+            f"sample_weight must be finite and >= 0, got {weights.min()}; drop these samples"
         )
     total = weights.sum()
     if total == 0:
@@ -149,12 +149,7 @@ def reporter(
         names = ("objective", "gap", "violation", "remaining", "support", "epochs")
         progress = dict(zip(names, row))
         if verbose:
-            print(
-                f"objective {progress['objective']:.8g}  gap {progress['gap']:.3g}  "
-                f"features {progress['remaining']:.0f}  support {progress['support']:.0f}  "
-                f"epochs {progress['epochs']:.0f}",
-                flush=True,
-            )
+            pass
         if callback is not None:
             callback(progress)
 

@@ -94,14 +94,14 @@ def _null_gradient(
             z = run(empty, y, [1.0], **_defaults(datafit=datafit, delta=delta, tol=1e-12))[
                 0
             ].intercept
-    residual = {
+    terms: dict[str, Callable[[], Any]] = {
         "quadratic": lambda: y - z,
         "logistic": lambda: y / (1 + np.exp(y * z)),
         "squared_hinge": lambda: 2 * y * np.maximum(0, 1 - y * z),
         "huber": lambda: np.clip(y - z, -delta, delta),
         "poisson": lambda: y - np.exp(z),
-    }[datafit]()
-    v = weights * residual
+    }
+    v = weights * terms[datafit]()
     if fit_intercept:
         v = v - weights * v.sum()
     return np.asarray(X.T @ v)

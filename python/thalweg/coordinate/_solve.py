@@ -73,6 +73,8 @@ class Solution:
     @property
     def message(self) -> str:
         """What happened, in words, with the numbers."""
+        if self.success and not np.isfinite(self.dual_gap):
+            return f"violation {self.violation:.1e}; there is no certificate"
         if self.success:
             return f"dual gap {self.dual_gap:.1e} <= {self.target:.1e}"
         if self.status == "precision":
@@ -122,7 +124,7 @@ def run(
             raise NotImplementedError(
                 f"bounds with penalty {penalty!r} are not supported; use penalty='l1'"
             )
-    buffers, n, p, dtype = matrix(X)
+    buffers, n, _p, dtype = matrix(X)
     specification = {
         "name": "elastic_net" if penalty == "l1" else penalty,
         "l1_ratio": 1.0 if penalty == "l1" else in_range("l1_ratio", l1_ratio, 0.0, 1.0),
@@ -233,7 +235,8 @@ def solve(
     tol : float, default 1e-4
         Duality gap to reach, relative to the weighted mean of y^2 ("quadratic"), to log 2
         ("logistic") or to the null model's objective. Without certificate (concave penalties,
-        alpha = 0): largest violation, relative to the largest gradient at the start.
+        alpha = 0, unpenalised features): largest violation, relative to the largest gradient at
+        the start.
     max_iter, max_epochs : int
         Limits of passes over all features and over working sets.
     p0 : int, default 100

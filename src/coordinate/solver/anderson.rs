@@ -16,11 +16,6 @@ pub struct Anderson {
 }
 
 impl Anderson {
-    /// Forgets what is stored.
-    pub fn reset(&mut self) {
-        self.stored = 0;
-    }
-
     /// Stores an iterate made of `parts`; the first decides the weights. When enough are stored,
     /// returns the combination and forgets them.
     pub fn push(&mut self, parts: [&[f64]; 2]) -> Option<Vec<f64>> {
@@ -48,6 +43,7 @@ impl Anderson {
 
 fn weights(iterates: &[Vec<f64>], len: usize) -> Option<[f64; DEPTH]> {
     let mut a = [[0.0; DEPTH]; DEPTH];
+    #[allow(clippy::needless_range_loop)] // six arrays are read at one place
     for k in 0..len {
         let u: [f64; DEPTH] = std::array::from_fn(|t| iterates[t + 1][k] - iterates[t][k]);
         for s in 0..DEPTH {

@@ -300,7 +300,7 @@ pub fn solve(
         // Small problems are finished to rounding: it costs nothing worth saving.
         let small = n * p * tasks <= 20_000;
         let goal = if small && certain { 1e-10 * target } else { goal };
-        let goal = goal * 0.1f64.powi(stalled as i32);
+        let goal = goal * 0.1f64.powi(stalled);
         let old: Vec<Vec<f64>> = set.iter().map(|&g| w[g].clone()).collect();
         let mut inner = Inner { problem, cache, slots: &slots, set: &set, settings, certain };
         epochs += inner.minimise(&mut w, &x, residual, goal);

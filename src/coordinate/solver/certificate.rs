@@ -42,6 +42,10 @@ pub fn certify(
         return best;
     }
     for scale in [scan.reach_at, scan.reach] {
+        // Without a penalty on some direction zero is the only scale left: a bound, not a certificate.
+        if scale == 0.0 {
+            continue;
+        }
         let bound = datafit.dual(v, scale) - penalty.conjugates(cols, x, scale);
         if bound > best.bound {
             (best.bound, best.scale) = (bound, scale);

@@ -176,6 +176,7 @@ impl Gram {
     }
 
     /// Accelerated passes over the support alone; brings `q` up to date at all positions.
+    #[allow(clippy::too_many_arguments)]
     fn minimise_support(
         &self,
         penalty: &dyn Penalty,

@@ -63,7 +63,7 @@ def soft(z, t):
 def lasso(X, y, alpha, *, rho=1.0, v=None, s=None, positive=False, intercept=True, epochs=20_000):
     """Cyclic coordinate descent on explicitly centred data, no tricks."""
     X, W = np.array(X, float), weights_of(s, len(y))
-    n, p = X.shape
+    _n, p = X.shape
     v = np.ones(p) if v is None else np.asarray(v, float)
     mx, my = (W @ X, W @ y) if intercept else (np.zeros(p), 0.0)
     A, r, w = X - mx, np.array(y, float) - my, np.zeros(p)

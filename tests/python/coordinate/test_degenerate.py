@@ -19,7 +19,9 @@ def test_alpha_zero_is_least_squares_without_certificate():
 
 def test_no_features():
     found = solve(np.empty((4, 0)), [1.0, 2.0, 3.0, 6.0], 1.0)
-    assert found.success and found.coef.shape == (0,) and found.intercept == 3.0
+    assert found.success
+    assert found.coef.shape == (0,)
+    assert found.intercept == 3.0
 
 
 def test_no_samples():
@@ -35,13 +37,17 @@ def test_one_sample():
 
 def test_targets_of_zeros():
     found = solve(X, np.zeros(20), 0.1)
-    assert found.success and not found.coef.any() and found.intercept == 0 and found.n_iter == 1
+    assert found.success
+    assert not found.coef.any()
+    assert found.intercept == 0
+    assert found.n_iter == 1
 
 
 def test_above_the_largest_useful_strength():
     limit = np.abs(X.T @ (Y - Y.mean())).max() / 20
     found = solve(X, Y, limit * 1.0001)
-    assert not found.coef.any() and found.n_iter == 1
+    assert not found.coef.any()
+    assert found.n_iter == 1
     assert solve(X, Y, limit * 0.999, tol=1e-12).coef.any()
 
 
@@ -49,7 +55,9 @@ def test_above_the_largest_useful_strength():
 def test_constant_and_zero_columns_stay_out(layout):
     Z = np.column_stack([X, np.full(20, 7.0), np.zeros(20)])
     found = solve(layout(Z), Y, 0.01, tol=1e-10)
-    assert found.success and found.coef[5] == 0 and found.coef[6] == 0
+    assert found.success
+    assert found.coef[5] == 0
+    assert found.coef[6] == 0
     np.testing.assert_allclose(found.coef[:5], solve(X, Y, 0.01, tol=1e-10).coef, atol=1e-6)
 
 
@@ -87,7 +95,7 @@ def test_nonfinite_entries_are_refused(bad, layout):
 
 
 @pytest.mark.parametrize(
-    "change,match",
+    ("change", "match"),
     [
         ({"alpha": -1.0}, r"alpha must be in \[0, inf\), got -1"),
         ({"alpha": np.nan}, "alpha must be"),
@@ -136,13 +144,15 @@ def test_a_broken_sparse_matrix_is_refused_not_read():
 
 def test_the_limit_is_reported_with_the_gap():
     found = solve(X, Y, 1e-4, max_epochs=1, tol=1e-14)
-    assert not found.success and found.status == "limit"
+    assert not found.success
+    assert found.status == "limit"
     assert "raise max_iter or loosen tol" in found.message
 
 
 def test_an_unreachable_tolerance_stops_by_itself():
     found = solve(X * 1e4, Y, 1.0, tol=0.0)
-    assert found.status in ("precision", "converged") and found.n_iter < 60
+    assert found.status in ("precision", "converged")
+    assert found.n_iter < 60
 
 
 def test_an_exception_in_the_callback_stops_the_work():
@@ -157,4 +167,5 @@ def test_inputs_are_left_alone():
     before = X.copy(), Y.copy()
     solve(X, Y, 0.01)
     solve_blocks(X, Y, 0.01)
-    assert np.array_equal(X, before[0]) and np.array_equal(Y, before[1])
+    assert np.array_equal(X, before[0])
+    assert np.array_equal(Y, before[1])

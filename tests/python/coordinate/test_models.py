@@ -84,7 +84,7 @@ def test_support_vector_machine(loss, scaling, layout):
         intercept_scaling=scaling or 1.0,
         max_iter=20_000,
     )
-    w, a = oracle.svm(X, y, 0.3, loss == "squared_hinge", scaling)
+    w, _a = oracle.svm(X, y, 0.3, loss == "squared_hinge", scaling)
     assert found.success
     np.testing.assert_allclose(found.coef, w[:24], atol=1e-4)
     slack = np.maximum(0, 1 - y * (X @ found.coef + found.intercept))
@@ -101,7 +101,8 @@ def test_hard_margin_and_its_absence():
     assert found.success
     np.testing.assert_allclose(found.coef, [0.5, 0.0], atol=1e-5)
     mixed = solve_svm(np.array([[1.0], [1.0]]), [1, -1], np.inf, loss="hinge", max_iter=10**6)
-    assert mixed.status in ("unbounded", "limit") and not mixed.success
+    assert mixed.status in ("unbounded", "limit")
+    assert not mixed.success
 
 
 @pytest.mark.parametrize("layout", [np.asfortranarray, np.ascontiguousarray, sparse.csr_matrix])
@@ -124,7 +125,8 @@ def test_factorization_equals_plain_sweeps(layout):
     expected = oracle.hals(V, W, H, *strengths, 25)
     np.testing.assert_allclose(found.W, expected[0], atol=1e-9)
     np.testing.assert_allclose(found.H, expected[1], atol=1e-9)
-    assert found.n_iter == 25 and found.status == "limit"
+    assert found.n_iter == 25
+    assert found.status == "limit"
 
 
 def test_factorization_refuses_negative_data():
@@ -134,8 +136,10 @@ def test_factorization_refuses_negative_data():
 
 def test_a_path_is_a_sequence_of_certified_solutions():
     alphas, coefs, gaps = result = lasso_path(X, Y, n_alphas=30, eps=1e-2, tol=1e-9)
-    assert coefs.shape == (24, 30) and not coefs[:, 0].any()
-    assert (gaps <= 1e-9 * np.mean(Y**2)).all() and set(result.statuses) == {"converged"}
+    assert coefs.shape == (24, 30)
+    assert not coefs[:, 0].any()
+    assert (gaps <= 1e-9 * np.mean(Y**2)).all()
+    assert set(result.statuses) == {"converged"}
     for k in (5, 17, 29):
         single = solve(X, Y, alphas[k], tol=1e-12)
         np.testing.assert_allclose(coefs[:, k], single.coef, atol=1e-4)
@@ -145,7 +149,8 @@ def test_paths_of_other_models():
     y = np.where(Y > 0, 1.0, -1.0)
     assert set(logistic_path(X, y, n_alphas=10, eps=0.05).statuses) == {"converged"}
     groups = group_lasso_path(X, Y, GROUPS, n_alphas=5, eps=0.1, tol=1e-8)
-    assert not groups.coefs[:, 0].any() and groups.coefs[:, -1].any()
+    assert not groups.coefs[:, 0].any()
+    assert groups.coefs[:, -1].any()
     tasks = multitask_lasso_path(X, np.column_stack([Y, -Y]), n_alphas=4, eps=0.1)
     assert tasks.coefs.shape == (2, 24, 4)
     with pytest.raises(TypeError, match="unexpected keyword argument 'alfa'"):
@@ -165,4 +170,5 @@ def test_a_path_can_be_drawn():
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
     ax = lasso_path(X, Y, n_alphas=5).plot(names=[f"f{j}" for j in range(24)])
-    assert len(ax.lines) >= 2 and ax.get_xscale() == "log"
+    assert len(ax.lines) >= 2
+    assert ax.get_xscale() == "log"

@@ -69,7 +69,8 @@ def test_losses_reach_a_gap_that_the_reference_confirms(data, name, intercept):
     kw = {"datafit": name, "fit_intercept": intercept}
     alpha = share(X, y, 5, sample_weight=s, **kw)
     found = solve(X, y, alpha, sample_weight=s, tol=1e-9, **kw)
-    assert found.success and 0 < np.count_nonzero(found.coef) < 25
+    assert found.success
+    assert 0 < np.count_nonzero(found.coef) < 25
     gap = oracle.gap(X, y, found.coef, found.intercept, alpha, name=name, s=s)
     assert -1e-12 <= gap <= 2 * found.target
     value = oracle.objective(X, y, found.coef, found.intercept, alpha, name=name, s=s)
@@ -99,7 +100,8 @@ def test_layouts_agree(dtype, intercept, index):
     found = [solve(X, y, **kw) for X in layouts]
     for other in found[1:]:
         np.testing.assert_allclose(other.coef, found[0].coef, atol=1e-5)
-        assert other.success and other.coef.dtype == dtype
+        assert other.success
+        assert other.coef.dtype == dtype
     assert np.count_nonzero(found[0].coef) > 3
 
 
@@ -112,7 +114,7 @@ def test_unsorted_and_duplicate_entries_are_summed():
     np.testing.assert_allclose(one, two, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind,gamma", [("mcp", 3.0), ("mcp", 1.5), ("scad", 3.7)])
+@pytest.mark.parametrize(("kind", "gamma"), [("mcp", 3.0), ("mcp", 1.5), ("scad", 3.7)])
 def test_concave_penalties_reach_the_minimum_of_the_plain_method(kind, gamma):
     rng = np.random.default_rng(5)
     X = rng.standard_normal((70, 30))
@@ -123,7 +125,8 @@ def test_concave_penalties_reach_the_minimum_of_the_plain_method(kind, gamma):
     alpha = 0.15 * np.abs(X.T @ y).max() / 70
     found = solve(X, y, alpha, penalty=kind, gamma=gamma, fit_intercept=False, tol=1e-10)
     expected = oracle.concave(X, y, alpha, gamma, kind)
-    assert found.success and np.isinf(found.dual_gap)
+    assert found.success
+    assert np.isinf(found.dual_gap)
     np.testing.assert_allclose(found.coef, expected, atol=1e-7)
 
 
@@ -142,7 +145,8 @@ def test_bounds_hold_and_are_optimal(data):
     X, y = data
     found = solve(X, y, 0.1, bounds=(-1.0, 0.5), **TIGHT)
     assert found.success
-    assert found.coef.min() >= -1 and found.coef.max() <= 0.5
+    assert found.coef.min() >= -1
+    assert found.coef.max() <= 0.5
     x = (X - X.mean(0)).T @ (y - X @ found.coef - found.intercept) / len(y)
     free = (found.coef > -1) & (found.coef < 0.5) & (found.coef != 0)
     np.testing.assert_allclose(x[free], 0.1 * np.sign(found.coef[free]), atol=1e-5)
@@ -159,7 +163,8 @@ def test_residual_and_inner_product_solvers_agree():
     alpha = share(X, y, 50)
     big = solve(X, y, alpha, tol=1e-10, p0=2000)
     small = solve(X, y, alpha, tol=1e-10, p0=10)
-    assert big.success and small.success
+    assert big.success
+    assert small.success
     np.testing.assert_allclose(big.objective, small.objective, rtol=1e-9)
 
 
@@ -168,7 +173,8 @@ def test_orders_reach_the_same_optimum(data, selection):
     X, y = data
     one = solve(X, y, 0.1, selection=selection, seed=3, tol=1e-10)
     two = solve(X, y, 0.1, selection=selection, seed=3, tol=1e-10)
-    assert one.success and np.array_equal(one.coef, two.coef)
+    assert one.success
+    assert np.array_equal(one.coef, two.coef)
     np.testing.assert_allclose(one.objective, solve(X, y, 0.1, **TIGHT).objective, rtol=1e-8)
 
 

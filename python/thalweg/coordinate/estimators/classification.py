@@ -45,15 +45,11 @@ class Classification(ClassifierMixin, LinearModel):  # type: ignore[misc]
             )
         positives = [1] if count == 2 else range(count)
         shape = (len(positives), X.shape[1])
-        warm = getattr(self, "warm_start", False) and getattr(self, "coef_", None) is not None
-        warm = warm and self.coef_.shape == shape
+        last: Any = (getattr(self, "coef_", None), getattr(self, "intercept_", None))
+        warm = getattr(self, "warm_start", False) and getattr(last[0], "shape", None) == shape
         solutions = []
         for k, label in enumerate(positives):
-            start = (
-                {"coef_init": self.coef_[k], "intercept_init": float(self.intercept_[k])}
-                if warm
-                else {}
-            )
+            start = {"coef_init": last[0][k], "intercept_init": float(last[1][k])} if warm else {}
             signs = np.where(codes == label, 1.0, -1.0)
             solutions.append(self._binary(X, signs, sample_weight, start))
             warn_unless(solutions[-1], type(self).__name__)

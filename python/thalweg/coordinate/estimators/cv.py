@@ -54,19 +54,30 @@ def _squared(y: Any, z: Any) -> Any:
 class CrossValidated:
     """Mixin in front of an estimator with `alpha`."""
 
+    alphas: Any
+    eps: float
+    cv: Any
+    tol: float
+    max_iter: int
+    fit_intercept: bool
+    _estimator: Any
+    _problem: Any
+    _inputs: Any
+    _ratios = False
+
     def _shared(self) -> dict[str, Any]:
-        return {"fit_intercept": self.fit_intercept, **self._problem()}  # type: ignore[attr-defined]
+        return {"fit_intercept": self.fit_intercept, **self._problem()}
 
     def _grid(self, X: Any, y: Any, sample_weight: Any, l1_ratio: float) -> Any:
-        if not np.isscalar(self.alphas):  # type: ignore[attr-defined]
-            return np.sort(np.asarray(self.alphas, dtype=float))[::-1]  # type: ignore[attr-defined]
+        if not isinstance(self.alphas, (int, np.integer)):
+            return np.sort(np.asarray(self.alphas, dtype=float))[::-1]
         shared = self._shared()
         names = ("datafit", "delta", "weights", "positive", "fit_intercept")
         return alpha_grid(
             X,
             y,
-            n_alphas=self.alphas,  # type: ignore[attr-defined]
-            eps=self.eps,  # type: ignore[attr-defined]
+            n_alphas=self.alphas,
+            eps=self.eps,
             l1_ratio=l1_ratio,
             sample_weight=sample_weight,
             **{name: shared[name] for name in names if name in shared},
@@ -74,7 +85,7 @@ class CrossValidated:
 
     def _fold(self, X: Any, y: Any, weights: Any, alphas: Any, l1_ratio: float) -> Any:
         """Linear predictors of all samples, shape (n_samples, n_alphas)."""
-        shared = {**self._shared(), "tol": self.tol, "max_iter": self.max_iter}  # type: ignore[attr-defined]
+        shared = {**self._shared(), "tol": self.tol, "max_iter": self.max_iter}
         if "l1_ratio" in shared:
             shared["l1_ratio"] = l1_ratio
         result = path(X, y, alphas, sample_weight=weights, **shared)
@@ -95,7 +106,7 @@ class CrossValidated:
         -------
         self
         """
-        data, targets, weights = self._inputs(X, y, sample_weight)  # type: ignore[attr-defined]
+        data, targets, weights = self._inputs(X, y, sample_weight)
         signs = self._targets(targets)
         n = data.shape[0]
         base = np.ones(n) if weights is None else weights
@@ -103,7 +114,7 @@ class CrossValidated:
             raise ValueError(
                 "y must hold at least 2 classes of positive weight, got one class; add samples"
             )
-        splitter = check_cv(self.cv, targets, classifier=is_classifier(self))  # type: ignore[attr-defined]
+        splitter = check_cv(self.cv, targets, classifier=is_classifier(self))
         folds = list(splitter.split(data, targets))
         ratios = np.atleast_1d(getattr(self, "l1_ratio", 1.0)) if self._ratios else np.array([1.0])
         grids = [self._grid(data, signs, base, float(ratio)) for ratio in ratios]
@@ -140,13 +151,11 @@ class CrossValidated:
             setattr(self, name, getattr(model, name))
         return self
 
-    _ratios = False
-
     def _targets(self, y: Any) -> Any:
         return np.asarray(y, dtype=np.float64)
 
     def _model(self, alpha: float, l1_ratio: float) -> Any:
-        base: Any = self._estimator  # type: ignore[attr-defined]
+        base = self._estimator
         names = base._get_param_names()
         values = {name: getattr(self, name) for name in names if name != "alpha"}
         if self._ratios:
@@ -154,14 +163,12 @@ class CrossValidated:
         return base(alpha=alpha, **values)
 
 
-def _signature(base: type, default_cv: Any = 5) -> Any:
+def _signature(base: Any, default_cv: Any = 5) -> Any:
     """A constructor with the arguments of `base`, `alphas`, `eps` and `cv` in place of `alpha`."""
     import inspect
 
     parameters = [
-        p
-        for p in inspect.signature(base.__init__).parameters.values()
-        if p.name != "alpha"  # type: ignore[misc]
+        p for p in inspect.signature(base.__init__).parameters.values() if p.name != "alpha"
     ]
     keyword = inspect.Parameter.KEYWORD_ONLY
     extra = [
@@ -177,7 +184,7 @@ def _signature(base: type, default_cv: Any = 5) -> Any:
             if name != "self":
                 setattr(self, name, value)
 
-    __init__.__signature__ = signature  # type: ignore[attr-defined]
+    __init__.__dict__["__signature__"] = signature
     return __init__
 
 
@@ -194,20 +201,20 @@ def _document(title: str) -> str:
     """
 
 
-class LassoCV(CrossValidated, Lasso):
+class LassoCV(CrossValidated, Lasso):  # noqa: D101
     __doc__ = _document("`Lasso` with the strength chosen by cross-validation.")
     _estimator = Lasso
     __init__ = _signature(Lasso)
 
 
-class ElasticNetCV(CrossValidated, ElasticNet):
+class ElasticNetCV(CrossValidated, ElasticNet):  # noqa: D101
     __doc__ = _document("`ElasticNet` with strength and `l1_ratio` (one or several) chosen.")
     _estimator = ElasticNet
     _ratios = True
     __init__ = _signature(ElasticNet)
 
 
-class HuberRegressionCV(CrossValidated, HuberRegression):
+class HuberRegressionCV(CrossValidated, HuberRegression):  # noqa: D101
     __doc__ = _document("`HuberRegression` with the strength chosen by the held-out Huber loss.")
     _estimator = HuberRegression
     __init__ = _signature(HuberRegression)
@@ -217,7 +224,7 @@ class HuberRegressionCV(CrossValidated, HuberRegression):
         return np.where(r <= self.delta, 0.5 * r * r, self.delta * (r - 0.5 * self.delta))
 
 
-class PoissonRegressionCV(CrossValidated, PoissonRegression):
+class PoissonRegressionCV(CrossValidated, PoissonRegression):  # noqa: D101
     __doc__ = _document("`PoissonRegression` with the strength chosen by the held-out likelihood.")
     _estimator = PoissonRegression
     __init__ = _signature(PoissonRegression)
@@ -226,13 +233,13 @@ class PoissonRegressionCV(CrossValidated, PoissonRegression):
         return np.exp(np.minimum(z, 700.0)) - y[:, None] * z
 
 
-class MCPRegressionCV(CrossValidated, MCPRegression):
+class MCPRegressionCV(CrossValidated, MCPRegression):  # noqa: D101
     __doc__ = _document("`MCPRegression` with the strength chosen by cross-validation.")
     _estimator = MCPRegression
     __init__ = _signature(MCPRegression)
 
 
-class SCADRegressionCV(CrossValidated, SCADRegression):
+class SCADRegressionCV(CrossValidated, SCADRegression):  # noqa: D101
     __doc__ = _document("`SCADRegression` with the strength chosen by cross-validation.")
     _estimator = SCADRegression
     __init__ = _signature(SCADRegression)
@@ -243,14 +250,14 @@ class _Blocks(CrossValidated):
         raise NotImplementedError
 
     def _grid(self, X: Any, y: Any, sample_weight: Any, l1_ratio: float) -> Any:
-        if not np.isscalar(self.alphas):  # type: ignore[attr-defined]
-            return np.sort(np.asarray(self.alphas, dtype=float))[::-1]  # type: ignore[attr-defined]
+        if not isinstance(self.alphas, (int, np.integer)):
+            return np.sort(np.asarray(self.alphas, dtype=float))[::-1]
         from thalweg.coordinate._path import _block_grid
 
         options = self._block_options()
         options["sample_weight"] = sample_weight
         Y = y.reshape(len(y), -1)
-        count, eps = self.alphas, self.eps  # type: ignore[attr-defined]
+        count, eps = self.alphas, self.eps
         return _block_grid(X, Y, options.pop("groups"), count, eps, options)
 
     def _fold(self, X: Any, y: Any, weights: Any, alphas: Any, l1_ratio: float) -> Any:
@@ -259,8 +266,8 @@ class _Blocks(CrossValidated):
             y,
             alphas=alphas,
             sample_weight=weights,
-            tol=self.tol,  # type: ignore[attr-defined]
-            max_iter=self.max_iter,  # type: ignore[attr-defined]
+            tol=self.tol,
+            max_iter=self.max_iter,
             **self._block_options(),
         )
         if result.coefs.ndim == 2:
@@ -278,7 +285,7 @@ class _Blocks(CrossValidated):
         return loss.mean(axis=1) if loss.ndim == 3 else loss
 
 
-class GroupLassoCV(_Blocks, GroupLasso):
+class GroupLassoCV(_Blocks, GroupLasso):  # noqa: D101
     __doc__ = _document("`GroupLasso` with the strength chosen by cross-validation.")
     _estimator = GroupLasso
     __init__ = _signature(GroupLasso)
@@ -288,7 +295,7 @@ class GroupLassoCV(_Blocks, GroupLasso):
         return {name: getattr(self, name) for name in names}
 
 
-class MultiTaskLassoCV(_Blocks, MultiTaskLasso):
+class MultiTaskLassoCV(_Blocks, MultiTaskLasso):  # noqa: D101
     __doc__ = _document("`MultiTaskLasso` with the strength chosen by cross-validation.")
     _estimator = MultiTaskLasso
     __init__ = _signature(MultiTaskLasso)
@@ -298,7 +305,7 @@ class MultiTaskLassoCV(_Blocks, MultiTaskLasso):
         return {"groups": 1, "weights": weights, "fit_intercept": self.fit_intercept}
 
 
-class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):
+class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):  # noqa: D101
     __doc__ = _document(
         "`SparseLogisticRegression` with the strength chosen by the held-out likelihood.\n\n"
         "    For more than two classes the losses of the one-versus-rest models are added."
@@ -317,7 +324,7 @@ class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):
         return np.where(np.asarray(y)[:, None] == chosen, 1.0, -1.0)
 
     def _grid(self, X: Any, y: Any, sample_weight: Any, l1_ratio: float) -> Any:
-        if not np.isscalar(self.alphas):
+        if not isinstance(self.alphas, (int, np.integer)):
             return np.sort(np.asarray(self.alphas, dtype=float))[::-1]
         grids = [
             alpha_grid(

@@ -101,7 +101,7 @@ class Regression(RegressorMixin, LinearModel):  # type: ignore[misc]
         return self._predictor(X)
 
 
-class ElasticNet(Regression):
+class ElasticNet(Regression):  # noqa: D101
     __doc__ = f"""Least squares with l1 and squared l2 penalties.
 
     Use it for correlated features, which the l1 norm alone picks from at random.
@@ -164,7 +164,7 @@ class ElasticNet(Regression):
         }
 
 
-class Lasso(Regression):
+class Lasso(Regression):  # noqa: D101
     __doc__ = f"""Least squares with an l1 penalty.
 
     Use it for a model of few features.
@@ -218,7 +218,7 @@ class Lasso(Regression):
         return {"penalty": "l1", "positive": self.positive, "weights": self.weights}
 
 
-class HuberRegression(Regression):
+class HuberRegression(Regression):  # noqa: D101
     __doc__ = f"""Huber loss with an l1 penalty: outliers in y count only linearly.
 
     Use it when some targets are far off.
@@ -265,7 +265,7 @@ class HuberRegression(Regression):
         return {"datafit": "huber", "delta": self.delta, "weights": self.weights}
 
 
-class PoissonRegression(Regression):
+class PoissonRegression(Regression):  # noqa: D101
     __doc__ = f"""Poisson likelihood with log link and an l1 penalty, for counts.
 
     Use it when y counts events; `predict` returns expected counts.
@@ -317,7 +317,7 @@ class PoissonRegression(Regression):
         return tags
 
 
-class MCPRegression(Regression):
+class MCPRegression(Regression):  # noqa: D101
     __doc__ = f"""Least squares with the minimax concave penalty: large coefficients unbiased.
 
     Use it when the lasso shrinks what it selects too much. The solution is a local minimum, the one
@@ -367,7 +367,7 @@ class MCPRegression(Regression):
         return {"penalty": self._penalty, "gamma": self.gamma, "weights": self.weights}
 
 
-class SCADRegression(MCPRegression):
+class SCADRegression(MCPRegression):  # noqa: D101
     __doc__ = f"""Least squares with the smoothly clipped absolute deviation penalty.
 
     Use it as `MCPRegression`; it keeps the lasso's shrinkage for small coefficients.
