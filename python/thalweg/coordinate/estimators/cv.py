@@ -69,7 +69,7 @@ class CrossValidated:
         return {"fit_intercept": self.fit_intercept, **self._problem()}
 
     def _grid(self, X: Any, y: Any, sample_weight: Any, l1_ratio: float) -> Any:
-        if not isinstance(self.alphas, (int, np.integer)):
+        if not isinstance(self.alphas, int):
             return np.sort(np.asarray(self.alphas, dtype=float))[::-1]
         shared = self._shared()
         names = ("datafit", "delta", "weights", "positive", "fit_intercept")
@@ -250,7 +250,7 @@ class _Blocks(CrossValidated):
         raise NotImplementedError
 
     def _grid(self, X: Any, y: Any, sample_weight: Any, l1_ratio: float) -> Any:
-        if not isinstance(self.alphas, (int, np.integer)):
+        if not isinstance(self.alphas, int):
             return np.sort(np.asarray(self.alphas, dtype=float))[::-1]
         from thalweg.coordinate._path import _block_grid
 
@@ -324,7 +324,7 @@ class SparseLogisticRegressionCV(CrossValidated, SparseLogisticRegression):  # n
         return np.where(np.asarray(y)[:, None] == chosen, 1.0, -1.0)
 
     def _grid(self, X: Any, y: Any, sample_weight: Any, l1_ratio: float) -> Any:
-        if not isinstance(self.alphas, (int, np.integer)):
+        if not isinstance(self.alphas, int):
             return np.sort(np.asarray(self.alphas, dtype=float))[::-1]
         grids = [
             alpha_grid(
