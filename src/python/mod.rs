@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod array;
+mod coordinate;
 mod gather;
 mod optim;
 
@@ -53,6 +54,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     threads::follow(torch_threads);
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
-    optim::register(module)?;
-    aggregate::register(module)
+    aggregate::register(module)?;
+    coordinate::register(module)?;
+    optim::register(module)
 }
