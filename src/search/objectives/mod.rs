@@ -1,0 +1,1 @@
+//! Objectives with known structure: a probe that moves a few coordinates costs what it changes.
