@@ -10,6 +10,9 @@ use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 /// Arithmetic on one coordinate.
 pub trait Real:
     Copy
+    + Send
+    + Sync
+    + 'static
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
@@ -53,7 +56,11 @@ pub trait Real:
     #[inline(always)]
     fn sign(self) -> Self {
         let zero = Self::of(0.0);
-        Self::select(self.gt(zero), Self::of(1.0), Self::select(self.lt(zero), Self::of(-1.0), zero))
+        Self::select(
+            self.gt(zero),
+            Self::of(1.0),
+            Self::select(self.lt(zero), Self::of(-1.0), zero),
+        )
     }
     /// The larger one; NaN when either is, as in torch.
     #[inline(always)]
@@ -273,7 +280,10 @@ mod tests {
         for i in -74_000..71_000 {
             let x = f64::from(i) * 0.01 + 0.001_3;
             let (ours, std) = (exp_f64(x), x.exp());
-            assert!(ours == std || (ours - std).abs() <= 4.5e-16 * std + f64::MIN_POSITIVE * 1e-15, "{x} {ours} {std}");
+            assert!(
+                ours == std || (ours - std).abs() <= 4.5e-16 * std + f64::MIN_POSITIVE * 1e-15,
+                "{x} {ours} {std}"
+            );
         }
         for i in -10_300..8_870 {
             let x = i as f32 * 0.01 + 0.001_3;
