@@ -7,6 +7,8 @@ use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
+mod search;
+
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
         let text = error.to_string();
@@ -35,5 +37,6 @@ fn get_num_threads() -> usize {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
-    optim::register(module)
+    optim::register(module)?;
+    search::register(module)
 }

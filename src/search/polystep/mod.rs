@@ -12,10 +12,26 @@
 //! | [`solver`] | W_i from C_i: softmax, Sinkhorn, ... |
 //!
 //! The move is x_i += s R_i sum_k W_ik t_k ([`template::Template::centre`]).
+//!
+//! [`PolyStep`] is the whole method behind ask and tell: [`config`] what can be chosen, [`setting`] its names, [`layout`]
+//! which coordinates form a block, [`radius`] radii that follow the costs, [`quadratic`] the model
+//! behind Newton refinement and the trust region, [`state`] what a resumed run needs.
 
+mod candidates;
+pub mod config;
+pub mod layout;
 pub mod normalise;
+pub mod quadratic;
+pub mod radius;
 pub mod rotation;
 pub mod schedule;
+pub mod setting;
 pub mod sinkhorn;
 pub mod solver;
+pub mod state;
+pub mod step;
+mod tell;
 pub mod template;
+
+pub use config::Config;
+pub use step::PolyStep;
