@@ -109,12 +109,10 @@ impl<'a> Tokens<'a> {
         }
         let clauses = self.count("the number of clauses")?;
         let mut top = u64::MAX;
-        if weighted {
-            if let Some(token) = self.next_on_line() {
-                top = number(token).filter(|&top| top > 0).ok_or_else(|| {
-                    self.wrong("a top weight above 0", quoted(token), "leave it out for none")
-                })?;
-            }
+        if let Some(token) = if weighted { self.next_on_line() } else { None } {
+            top = number(token).filter(|&top| top > 0).ok_or_else(|| {
+                self.wrong("a top weight above 0", quoted(token), "leave it out for none")
+            })?;
         }
         if let Some(extra) = self.next_on_line() {
             return Err(self.wrong(

@@ -7,11 +7,7 @@ use super::{MaxSat, State, Tally, Truths};
 use crate::engine::{Error, Result, threads};
 
 /// Change of the cost by flipping the distinct `variables` together; `touched` is scratch.
-pub fn probe<T: Tally>(
-    state: &State<'_, T>,
-    variables: &[u32],
-    touched: &mut Vec<(u32, i32)>,
-) -> i64 {
+pub fn probe<T: Tally>(state: &State<T>, variables: &[u32], touched: &mut Vec<(u32, i32)>) -> i64 {
     let problem = state.problem();
     if let [variable] = variables {
         return state.gains()[*variable as usize].wide();
@@ -37,33 +33,18 @@ pub fn probe<T: Tally>(
 /// `variables[offsets[i]..offsets[i + 1]]`.
 ///
 /// # Errors
-/// A variable out of range or repeated within a probe.
+/// Offsets that do not fit, a variable out of range or named twice in a probe.
 pub fn probe_all<T: Tally>(
-    state: &State<'_, T>,
+    state: &State<T>,
     variables: &[u32],
     offsets: &[usize],
 ) -> Result<Vec<i64>> {
-    let count = state.problem().variables();
+    if offsets.last().copied().unwrap_or(0) != variables.len() || !offsets.is_sorted() {
+        let allowed = "ascending to the number of flips";
+        return Err(Error::value("offsets", allowed, "others", "count the flips of each probe"));
+    }
     for window in offsets.windows(2) {
-        let mut probe = variables[window[0]..window[1]].to_vec();
-        probe.sort_unstable();
-        if let Some(&large) = probe.last().filter(|&&v| v as usize >= count) {
-            return Err(Error::value(
-                "flips",
-                format!("variables below {count}"),
-                large,
-                "count from 0",
-            ));
-        }
-        if let Some(pair) = probe.windows(2).find(|pair| pair[0] == pair[1]) {
-            let allowed = "distinct variables within a probe";
-            return Err(Error::value(
-                "flips",
-                allowed,
-                format!("{} twice", pair[0]),
-                "name it once",
-            ));
-        }
+        check(state.problem(), &variables[window[0]..window[1]])?;
     }
     const CHUNK: usize = 256;
     let mut changes = vec![0; offsets.len().saturating_sub(1)];
@@ -75,6 +56,31 @@ pub fn probe_all<T: Tally>(
         }
     });
     Ok(changes)
+}
+
+/// Flips distinct variables.
+///
+/// # Errors
+/// A variable out of range or named twice; nothing is flipped then.
+pub fn flip<T: Tally>(state: &mut State<T>, variables: &[u32]) -> Result<()> {
+    check(state.problem(), variables)?;
+    state.flip_all(variables);
+    Ok(())
+}
+
+fn check(problem: &MaxSat, variables: &[u32]) -> Result<()> {
+    let count = problem.variables();
+    let mut sorted = variables.to_vec();
+    sorted.sort_unstable();
+    if let Some(&large) = sorted.last().filter(|&&v| v as usize >= count) {
+        let allowed = format!("variables below {count}");
+        return Err(Error::value("flips", allowed, large, "count variables from 0"));
+    }
+    if let Some(pair) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        let given = format!("{} twice", pair[0]);
+        return Err(Error::value("flips", "distinct variables in a probe", given, "name it once"));
+    }
+    Ok(())
 }
 
 /// Clauses that hold both variables of a pair, found once.
@@ -105,7 +111,7 @@ impl Shared {
     }
 
     /// Adds to `both[block - first]` what flipping both variables changes beyond their gains.
-    pub(super) fn correct<T: Tally>(&self, state: &State<'_, T>, first: usize, both: &mut [f32]) {
+    pub(super) fn correct<T: Tally>(&self, state: &State<T>, first: usize, both: &mut [f32]) {
         let start = self.entries.partition_point(|e| (e.0 as usize) < first);
         let end = self.entries.partition_point(|e| (e.0 as usize) < first + both.len());
         for &(block, clause, a, b) in &self.entries[start..end] {

@@ -129,6 +129,11 @@ impl MaxSat {
         self.hard_weight.map_or((0, cost), |hard| (cost / hard, cost % hard))
     }
 
+    /// Whether some clause weighs more than 1 or is hard.
+    pub fn is_weighted(&self) -> bool {
+        self.hard_weight.is_some() || self.total_weight() > self.clauses() as i64
+    }
+
     /// Whether the formula has hard clauses.
     pub fn has_hard(&self) -> bool {
         self.hard_weight.is_some()

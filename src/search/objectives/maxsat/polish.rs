@@ -31,13 +31,14 @@ pub struct Walk {
     pub max_flips: Option<u64>,
     /// Seconds at most.
     pub seconds: Option<f64>,
-    /// How much a break is shunned, >= 0; the paper tunes 2.06 for 3-SAT.
+    /// How much a break is shunned, >= 0; the paper tunes 2.06 to satisfy all of 3-SAT, more pays
+    /// where that is out of reach.
     pub exponent: f64,
 }
 
 impl Default for Walk {
     fn default() -> Self {
-        Self { seed: 0, max_flips: None, seconds: None, exponent: 2.06 }
+        Self { seed: 0, max_flips: None, seconds: None, exponent: 3.0 }
     }
 }
 
@@ -66,7 +67,7 @@ pub fn run(
         other => other,
     })?;
     if !(walk.exponent >= 0.0 && walk.exponent.is_finite()) {
-        let fix = "2.06 is a usual value";
+        let fix = "3.0 is a usual value";
         return Err(Error::value("exponent", ">= 0 and finite", walk.exponent, fix));
     }
     problem.check_length(start.len())?;

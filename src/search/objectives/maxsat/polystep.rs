@@ -25,6 +25,7 @@ use crate::engine::real::{Lane, Real};
 use crate::engine::rng::Philox;
 use crate::engine::simd::{self, Kernel};
 use crate::engine::{Result, threads};
+use std::sync::Arc;
 
 /// Blocks a chunk: fixed, so that results do not depend on the number of threads.
 const LANES: usize = 1024;
@@ -37,7 +38,7 @@ const START: u64 = u64::MAX;
 /// # Errors
 /// Settings out of range, or a start of another length.
 pub fn run(
-    problem: &MaxSat,
+    problem: &Arc<MaxSat>,
     settings: &Settings,
     start: Option<&[bool]>,
     watch: &mut dyn FnMut(u64, i64) -> bool,
@@ -63,7 +64,7 @@ struct Chunk {
 
 struct Run<'a, T: Tally> {
     settings: &'a Settings,
-    state: State<'a, T>,
+    state: State<T>,
     shared: Shared,
     chunks: Vec<Chunk>,
     rng: Philox,
@@ -71,7 +72,7 @@ struct Run<'a, T: Tally> {
 }
 
 impl<'a, T: Tally> Run<'a, T> {
-    fn new(problem: &'a MaxSat, settings: &'a Settings, start: Option<&[bool]>) -> Result<Self> {
+    fn new(problem: &Arc<MaxSat>, settings: &'a Settings, start: Option<&[bool]>) -> Result<Self> {
         let n = problem.variables();
         let rng = Philox::new(settings.seed);
         let draw = |v: usize| {

@@ -10,6 +10,7 @@ use super::MaxSat;
 use crate::engine::Result;
 use std::fmt::Debug;
 use std::ops::{AddAssign, SubAssign};
+use std::sync::Arc;
 
 /// An integer wide enough for the gains of one problem, and what a flip needs to know of a clause.
 pub trait Tally:
@@ -90,8 +91,8 @@ tally!(i64, u64, 32);
 
 /// An assignment, its cost, and the gain of each flip.
 #[derive(Debug, Clone, PartialEq)]
-pub struct State<'a, T: Tally> {
-    problem: &'a MaxSat,
+pub struct State<T: Tally> {
+    problem: Arc<MaxSat>,
     words: Vec<u64>,
     truths: Vec<T::Truths>,
     gains: Vec<T>,
@@ -101,15 +102,15 @@ pub struct State<'a, T: Tally> {
 /// Flips of more than one variable in this many are cheaper by a full count.
 const RECOUNT: usize = 12;
 
-impl<'a, T: Tally> State<'a, T> {
+impl<T: Tally> State<T> {
     /// Counts an assignment.
     ///
     /// # Errors
     /// An assignment of another length.
-    pub fn new(problem: &'a MaxSat, assignment: &[bool]) -> Result<Self> {
+    pub fn new(problem: &Arc<MaxSat>, assignment: &[bool]) -> Result<Self> {
         problem.check_length(assignment.len())?;
         let mut state = Self {
-            problem,
+            problem: problem.clone(),
             words: pack(assignment),
             truths: vec![T::Truths::default(); problem.listed()],
             gains: vec![T::default(); problem.variables()],
@@ -134,8 +135,8 @@ impl<'a, T: Tally> State<'a, T> {
         &self.words
     }
 
-    pub(super) fn problem(&self) -> &'a MaxSat {
-        self.problem
+    pub(super) fn problem(&self) -> &MaxSat {
+        &self.problem
     }
 
     #[inline(always)]
@@ -160,8 +161,8 @@ impl<'a, T: Tally> State<'a, T> {
         unpack(&self.words, self.problem.variables())
     }
 
-    /// Flips distinct variables.
-    pub fn flip_all(&mut self, variables: &[u32]) {
+    /// Flips distinct variables in range; [`super::blocks::flip`] checks that.
+    pub(crate) fn flip_all(&mut self, variables: &[u32]) {
         // A flip waits for scattered clauses, a count reads all of them in order.
         if variables.len() * RECOUNT > self.problem.variables() {
             variables.iter().for_each(|&v| self.words[v as usize / 64] ^= 1 << (v % 64));
@@ -175,51 +176,42 @@ impl<'a, T: Tally> State<'a, T> {
     #[inline]
     pub fn flip(&mut self, variable: usize) {
         let was = usize::from(self.value(variable));
-        self.words[variable / 64] ^= 1 << (variable % 64);
-        let problem = self.problem;
-        let [rises, falls] = [2 * variable + was, 2 * variable + 1 - was];
-        for &clause in problem.occurrences(rises) {
-            self.becomes_true(clause as usize, variable);
-        }
-        for &clause in problem.occurrences(falls) {
-            self.becomes_false(clause as usize, variable);
-        }
-    }
-
-    // Whether a clause has one true literal is a coin toss that no branch predictor learns: the
-    // flipped variable takes a zero instead. Unsatisfied clauses are few.
-    #[inline(always)]
-    fn becomes_true(&mut self, clause: usize, variable: usize) {
-        let before = self.truths[clause];
-        self.truths[clause] = before.with(variable);
-        let weight = T::of(self.problem.weight(clause));
-        if before.count() == 0 {
-            self.cost -= weight.wide();
-            for &literal in self.problem.clause(clause) {
-                self.gains[literal as usize / 2] += weight;
+        let Self { problem, words, truths, gains, cost } = self;
+        words[variable / 64] ^= 1 << (variable % 64);
+        // Whether a clause has one true literal is a coin toss that no branch predictor learns:
+        // the flipped variable takes a zero instead. Unsatisfied clauses are few.
+        for &clause in problem.occurrences(2 * variable + was) {
+            let truths = &mut truths[clause as usize];
+            let before = *truths;
+            *truths = before.with(variable);
+            let weight = T::of(problem.weight(clause as usize));
+            if before.count() == 0 {
+                *cost -= weight.wide();
+                for &literal in problem.clause(clause as usize) {
+                    gains[literal as usize / 2] += weight;
+                }
+                gains[variable] += weight;
             }
-            self.gains[variable] += weight;
+            let critical = before.count() == 1;
+            let target = if critical { before.variables() } else { variable };
+            gains[target] -= if critical { weight } else { T::default() };
         }
-        let critical = before.count() == 1;
-        let target = if critical { before.variables() } else { variable };
-        self.gains[target] -= if critical { weight } else { T::default() };
-    }
-
-    #[inline(always)]
-    fn becomes_false(&mut self, clause: usize, variable: usize) {
-        let after = self.truths[clause].without(variable);
-        self.truths[clause] = after;
-        let weight = T::of(self.problem.weight(clause));
-        if after.count() == 0 {
-            self.cost += weight.wide();
-            for &literal in self.problem.clause(clause) {
-                self.gains[literal as usize / 2] -= weight;
+        for &clause in problem.occurrences(2 * variable + 1 - was) {
+            let truths = &mut truths[clause as usize];
+            let after = truths.without(variable);
+            *truths = after;
+            let weight = T::of(problem.weight(clause as usize));
+            if after.count() == 0 {
+                *cost += weight.wide();
+                for &literal in problem.clause(clause as usize) {
+                    gains[literal as usize / 2] -= weight;
+                }
+                gains[variable] -= weight;
             }
-            self.gains[variable] -= weight;
+            let critical = after.count() == 1;
+            let target = if critical { after.variables() } else { variable };
+            gains[target] += if critical { weight } else { T::default() };
         }
-        let critical = after.count() == 1;
-        let target = if critical { after.variables() } else { variable };
-        self.gains[target] += if critical { weight } else { T::default() };
     }
 
     /// Counts every clause anew.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::engine::threads;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 /// Cost by the definition, on the formula itself.
 fn oracle(formula: &Formula, assignment: &[bool]) -> i64 {
@@ -41,7 +42,7 @@ fn agrees<T: Tally>(
     start: u32,
     flips: &[u32],
 ) -> std::result::Result<(), TestCaseError> {
-    let problem = MaxSat::new(formula).unwrap();
+    let problem = Arc::new(MaxSat::new(formula).unwrap());
     let mut values = bits(start);
     let mut state = State::<T>::new(&problem, &values).unwrap();
     for &flip in flips {
@@ -74,7 +75,7 @@ proptest! {
 
     #[test]
     fn gains_are_single_flips_and_pairs_are_corrected(formula in formulas(), start in 0u32..128) {
-        let problem = MaxSat::new(&formula).unwrap();
+        let problem = Arc::new(MaxSat::new(&formula).unwrap());
         let state = State::<i32>::new(&problem, &bits(start)).unwrap();
         let place = |v: u32| (v % 4, v >= 4);
         let mut both = [0.0; 4];
@@ -84,19 +85,19 @@ proptest! {
             values[v] ^= true;
             prop_assert_eq!(state.gains()[v] as i64, oracle(&formula, &values) - state.cost());
         }
-        for block in 0..3 {
+        for (block, both) in both.into_iter().enumerate().take(3) {
             let (a, b) = (block, block + 4);
             let mut values = bits(start);
             values[a] ^= true;
             values[b] ^= true;
-            let change = f64::from(state.gains()[a] + state.gains()[b]) + f64::from(both[block]);
+            let change = f64::from(state.gains()[a] + state.gains()[b]) + f64::from(both);
             prop_assert_eq!(change as i64, oracle(&formula, &values) - state.cost());
         }
     }
 
     #[test]
     fn the_kept_formula_costs_the_same(formula in formulas(), start in 0u32..128) {
-        let problem = MaxSat::new(&formula).unwrap();
+        let problem = Arc::new(MaxSat::new(&formula).unwrap());
         let values = bits(start);
         prop_assert_eq!(problem.evaluate(&values).unwrap(), oracle(&formula, &values));
         prop_assert_eq!(oracle(&problem.formula(), &values), oracle(&formula, &values));
@@ -110,7 +111,7 @@ proptest! {
 #[test]
 fn counting_anew_equals_flipping_one_by_one() {
     let formula = random(300, 1200, 3);
-    let problem = MaxSat::new(&formula).unwrap();
+    let problem = Arc::new(MaxSat::new(&formula).unwrap());
     let mut state = State::<i32>::new(&problem, &[false; 300]).unwrap();
     let mut single = state.clone();
     let all: Vec<u32> = (0..300).step_by(2).collect();
@@ -121,7 +122,7 @@ fn counting_anew_equals_flipping_one_by_one() {
 
 #[test]
 fn probes_refuse_strays_and_repeats() {
-    let problem = MaxSat::new(&random(5, 9, 0)).unwrap();
+    let problem = Arc::new(MaxSat::new(&random(5, 9, 0)).unwrap());
     let state = State::<i32>::new(&problem, &[true; 5]).unwrap();
     let refusal = |flips: &[u32]| {
         blocks::probe_all(&state, flips, &[0, flips.len()]).unwrap_err().to_string()
@@ -133,7 +134,7 @@ fn probes_refuse_strays_and_repeats() {
 
 #[test]
 fn probes_do_not_depend_on_threads() {
-    let problem = MaxSat::new(&random(200, 850, 1)).unwrap();
+    let problem = Arc::new(MaxSat::new(&random(200, 850, 1)).unwrap());
     let state = State::<i32>::new(&problem, &[true; 200]).unwrap();
     let flips: Vec<u32> = (0..3000).map(|i| i * 7 % 200).collect();
     let offsets: Vec<usize> = (0..=1000).map(|i| 3 * i).collect();

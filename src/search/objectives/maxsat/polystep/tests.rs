@@ -8,14 +8,14 @@ fn settings(steps: u64) -> Settings {
 }
 
 fn solve(formula: &Formula, settings: &Settings) -> Outcome {
-    run(&MaxSat::new(formula).unwrap(), settings, None, &mut |_, _| true).unwrap()
+    run(&Arc::new(MaxSat::new(formula).unwrap()), settings, None, &mut |_, _| true).unwrap()
 }
 
 #[test]
 fn satisfies_more_than_the_published_share() {
     let formula = random(5000, 21350, 1);
     let outcome = solve(&formula, &settings(300));
-    let problem = MaxSat::new(&formula).unwrap();
+    let problem = Arc::new(MaxSat::new(&formula).unwrap());
     assert_eq!(problem.evaluate(&outcome.assignment).unwrap(), outcome.cost);
     assert!((outcome.cost as f64) < 0.012 * 21350.0, "{}", outcome.cost);
     // Without forgetting, the published dynamics and their share.
@@ -43,7 +43,7 @@ fn same_for_any_number_of_threads_and_different_for_another_seed() {
 #[test]
 fn wide_and_narrow_integers_take_the_same_path() {
     let formula = random(3000, 12000, 3);
-    let problem = MaxSat::new(&formula).unwrap();
+    let problem = Arc::new(MaxSat::new(&formula).unwrap());
     let settings = settings(30);
     let narrow =
         Run::<i32>::new(&problem, &settings, None).unwrap().finish(&mut |_, _| true).unwrap();
@@ -55,7 +55,7 @@ fn wide_and_narrow_integers_take_the_same_path() {
 #[test]
 fn one_step_equals_the_formula() {
     let formula = random(9, 30, 4);
-    let problem = MaxSat::new(&formula).unwrap();
+    let problem = Arc::new(MaxSat::new(&formula).unwrap());
     let settings = Settings { probe_radius: Sweep::constant(0.05), ..settings(1) };
     let mut run = Run::<i32>::new(&problem, &settings, None).unwrap();
     let x: Vec<f64> = run.chunks[0].x.iter().map(|&x| f64::from(x)).collect();
@@ -73,17 +73,16 @@ fn one_step_equals_the_formula() {
         let directions = [[cos, sin], [-sin, cos], [-cos, -sin], [sin, -cos]];
         let weights = directions.map(|v| {
             let mut flips = [false; 9];
-            for side in 0..2 {
+            for (side, v) in v.into_iter().enumerate() {
                 let k = i + 5 * side;
                 if k < 9 {
-                    flips[k] = (x[k] > 0.0) != (x[k] + 0.05 * v[side] > 0.0);
+                    flips[k] = (x[k] > 0.0) != (x[k] + 0.05 * v > 0.0);
                 }
             }
             (-(cost(&flips) - base) / 10.0).exp()
         });
         let sum: f64 = weights.iter().sum();
-        for side in 0..2 {
-            let k = i + 5 * side;
+        for (side, k) in [i, i + 5].into_iter().enumerate() {
             let centre: f64 = (0..4).map(|j| weights[j] / sum * directions[j][side]).sum();
             let expected = (1.0 - 0.9) * x[k] + centre;
             let got = f64::from(run.chunks[0].x[k]);
@@ -108,7 +107,7 @@ fn small_and_degenerate_formulas() {
 
 #[test]
 fn stops_when_asked_and_when_time_is_up() {
-    let problem = MaxSat::new(&random(2000, 9000, 5)).unwrap();
+    let problem = Arc::new(MaxSat::new(&random(2000, 9000, 5)).unwrap());
     let asked = run(&problem, &settings(1000), None, &mut |t, _| t < 3).unwrap();
     assert_eq!((asked.steps, asked.stop), (3, Stop::Asked));
     let timed = Settings { seconds: Some(0.05), ..Settings::default() };
@@ -120,7 +119,7 @@ fn stops_when_asked_and_when_time_is_up() {
 
 #[test]
 fn a_start_is_used_and_settings_are_checked() {
-    let problem = MaxSat::new(&random(50, 100, 6)).unwrap();
+    let problem = Arc::new(MaxSat::new(&random(50, 100, 6)).unwrap());
     let start: Vec<bool> = (0..50).map(|v| v % 3 == 0).collect();
     let outcome = run(&problem, &settings(0), Some(&start), &mut |_, _| true).unwrap();
     assert_eq!(outcome.assignment, start);
