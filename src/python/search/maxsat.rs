@@ -1,10 +1,8 @@
 //! MAX-SAT: clauses, their states, the native runs.
 
-use super::watch::Watch;
+use super::watch::{Watch, report};
 use crate::engine::{Error, threads};
-use crate::search::objectives::maxsat::{
-    Outcome, Settings, State, Stop, Sweep, blocks, polish, polystep,
-};
+use crate::search::objectives::maxsat::{Settings, State, Sweep, blocks, polish, polystep};
 use crate::search::objectives::{Formula, MaxSat, dimacs};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -155,9 +153,10 @@ impl SearchMaxSat {
     }
 }
 
+/// Settings of a native run, as a dict.
 #[derive(FromPyObject)]
 #[pyo3(from_item_all)]
-struct RunSettings {
+pub struct RunSettings {
     seed: u64,
     max_steps: Option<u64>,
     seconds: Option<f64>,
@@ -184,24 +183,6 @@ impl From<RunSettings> for Settings {
             sigma: given.sigma,
         }
     }
-}
-
-fn report<'py>(py: Python<'py>, outcome: Outcome, watch: Watch) -> PyResult<Bound<'py, PyDict>> {
-    let interrupted = watch.finish(py)?;
-    let stop = match outcome.stop {
-        Stop::Asked if interrupted => "interrupted",
-        Stop::Asked => "callback",
-        Stop::Optimum => "optimum",
-        Stop::Budget => "budget",
-    };
-    let report = PyDict::new(py);
-    report.set_item("assignment", outcome.assignment.into_pyarray(py))?;
-    report.set_item("cost", outcome.cost)?;
-    report.set_item("steps", outcome.steps)?;
-    report.set_item("flips", outcome.flips)?;
-    report.set_item("seconds", outcome.seconds)?;
-    report.set_item("stop", stop)?;
-    Ok(report)
 }
 
 /// An assignment with its cost and the gain of every flip.

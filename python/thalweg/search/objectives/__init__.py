@@ -2,10 +2,12 @@
 
 ===================  ========================================================================
 `MaxSat`             weights of unsatisfied clauses; reads and writes DIMACS CNF and WCNF
+`FactorGraph`        a sum of terms: tables, parities, equalities, counts, spins
 ===================  ========================================================================
 """
 
 from thalweg.search.objectives._maxsat_state import MaxSatState
+from thalweg.search.objectives.factor_graph import FactorGraph, FactorGraphState
 from thalweg.search.objectives.maxsat import MaxSat
 
-__all__ = ["MaxSat", "MaxSatState"]
+__all__ = ["FactorGraph", "FactorGraphState", "MaxSat", "MaxSatState"]

@@ -10,17 +10,9 @@ from numpy.typing import ArrayLike
 
 from thalweg.search._arguments import as_seed
 from thalweg.search.objectives._arrays import as_assignments
-from thalweg.search.result import result_class
+from thalweg.search.objectives._run import Sweep, as_result, as_settings
 
-Sweep = float | tuple[float, float]
 Callback = Callable[[int, int], Any]
-
-_STOP = {
-    "optimum": (0, "no assignment costs less"),
-    "budget": (2, "steps or time are used up"),
-    "callback": (3, "the callback asked to stop"),
-    "interrupted": (4, "interrupted; this is the best so far"),
-}
 
 
 class MaxSatSearch:
@@ -89,17 +81,17 @@ class MaxSatSearch:
         Le 2026, arXiv:2605.01928.
         """
         start = None if x0 is None else as_assignments(x0, self.variables)
-        settings = {
-            "seed": as_seed(seed),
-            "max_steps": max_steps,
-            "seconds": seconds,
-            "epsilon": _sweep("epsilon", epsilon),
-            "step_radius": _sweep("step_radius", step_radius),
-            "probe_radius": _sweep("probe_radius", probe_radius),
-            "forget": _sweep("forget", forget),
-            "momentum": _sweep("momentum", momentum),
-            "sigma": float(sigma),
-        }
+        settings = as_settings(
+            max_steps=max_steps,
+            seconds=seconds,
+            seed=seed,
+            epsilon=epsilon,
+            step_radius=step_radius,
+            probe_radius=probe_radius,
+            forget=forget,
+            momentum=momentum,
+            sigma=sigma,
+        )
         report = self._core.polystep(settings, start, callback)
         return self._result(report, 4 * -(-self.variables // 2) * report["steps"])
 
@@ -147,32 +139,6 @@ class MaxSatSearch:
         return self._result(report, report["flips"])
 
     def _result(self, report: dict[str, Any], probes: int) -> Any:
-        status, message = _STOP[report["stop"]]
         hard, soft = self.split(report["cost"])
-        return result_class()(
-            x=report["assignment"],
-            fun=report["cost"],
-            satisfied=1.0 - report["cost"] / max(self.total_weight, 1),
-            hard=hard,
-            soft=soft,
-            nit=report["steps"],
-            nfev=probes,
-            flips=report["flips"],
-            seconds=report["seconds"],
-            status=status,
-            success=status in (0, 2),
-            message=message,
-        )
-
-
-def _sweep(name: str, value: Sweep) -> tuple[float, float]:
-    if isinstance(value, (int, float, np.number)):
-        return float(value), float(value)
-    try:
-        start, end = value
-        return float(start), float(end)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"{name} must be a number or a pair (start, end), got {value!r}; "
-            "a pair moves over the run"
-        ) from None
+        satisfied = 1.0 - report["cost"] / max(self.total_weight, 1)
+        return as_result(report, probes, satisfied=satisfied, hard=hard, soft=soft)

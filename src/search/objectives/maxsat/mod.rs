@@ -9,15 +9,18 @@
 //! Memory: 8 bytes a literal here, 4 or 8 a clause and a variable in a [`State`].
 
 pub mod blocks;
+mod index;
 pub mod polish;
 pub mod polystep;
 mod state;
-mod sweep;
 
 use super::dimacs::Formula;
+pub use super::run::{Settings, Stop, Sweep};
 use crate::engine::{Error, Result};
 pub use state::{State, Tally, Truths};
-pub use sweep::{Outcome, Settings, Stop, Sweep};
+
+/// What a native search of clauses returns.
+pub type Outcome = super::run::Outcome<bool, i64>;
 
 /// Sums of weights stay below this, so that no sum of two of them overflows.
 const LIMIT: u64 = 1 << 62;
@@ -56,7 +59,7 @@ impl MaxSat {
         let mut offsets = vec![0];
         let (mut weights, mut empty, mut tautologies) = (Vec::new(), Vec::new(), Vec::new());
         let mut clause = Vec::new();
-        for c in by_least_variable(formula) {
+        for c in index::by_least_variable(formula) {
             clause.clear();
             clause.extend(
                 formula.clause(c).iter().map(|&l| 2 * (l.unsigned_abs() - 1) + u32::from(l < 0)),
@@ -81,7 +84,7 @@ impl MaxSat {
         }
         let widths = offsets.windows(2).map(|w| (w[1] - w[0]) as usize);
         let width = widths.clone().min().filter(|&least| widths.max() == Some(least));
-        let (occurrences, starts) = index(2 * formula.variables, &literals, &offsets);
+        let (occurrences, starts) = index::occurrences(2 * formula.variables, &literals, &offsets);
         let mut problem = Self {
             variables: formula.variables,
             literals,
@@ -267,39 +270,5 @@ fn hard_weight(formula: &Formula) -> Result<(Option<i64>, i64)> {
     }
 }
 
-/// The clauses in order of their least variable, so that those of one variable lie together: a
-/// third of the cache misses of a flip of 3-SAT.
-fn by_least_variable(formula: &Formula) -> Vec<usize> {
-    let least =
-        |c: usize| formula.clause(c).iter().map(|l| l.unsigned_abs() as usize).min().unwrap_or(0);
-    let mut next = vec![0usize; formula.variables + 2];
-    (0..formula.clauses()).for_each(|c| next[least(c) + 1] += 1);
-    (0..=formula.variables).for_each(|v| next[v + 1] += next[v]);
-    let mut order = vec![0; formula.clauses()];
-    for c in 0..formula.clauses() {
-        let slot = &mut next[least(c)];
-        order[*slot] = c;
-        *slot += 1;
-    }
-    order
-}
-
-/// For each literal the clauses that hold it, in order.
-fn index(literal_count: usize, literals: &[u32], offsets: &[u32]) -> (Vec<u32>, Vec<u32>) {
-    let mut starts = vec![0u32; literal_count + 1];
-    literals.iter().for_each(|&l| starts[l as usize + 1] += 1);
-    (0..literal_count).for_each(|l| starts[l + 1] += starts[l]);
-    let mut next = starts.clone();
-    let mut occurrences = vec![0; literals.len()];
-    for (c, window) in offsets.windows(2).enumerate() {
-        for &literal in &literals[window[0] as usize..window[1] as usize] {
-            let slot = &mut next[literal as usize];
-            occurrences[*slot as usize] = c as u32;
-            *slot += 1;
-        }
-    }
-    (occurrences, starts)
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

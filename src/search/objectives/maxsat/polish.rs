@@ -10,9 +10,9 @@
 //! Not a polytope step: the make/break counts are the same, one variable moves at a time. Runs on
 //! one thread. Time O(occurrences of v) a flip; 12 bytes a clause, 8 a variable.
 
-use super::state::pack;
-use super::sweep::{Clock, Outcome, Stop};
-use super::{MaxSat, Settings, Tally, Truths};
+use super::super::run::Clock;
+use super::state::{pack, unpack};
+use super::{MaxSat, Outcome, Settings, Stop, Tally, Truths};
 use crate::engine::rng::Philox;
 use crate::engine::{Error, Result};
 
@@ -165,7 +165,9 @@ impl<'a, T: Tally> Walker<'a, T> {
         if best.1.is_empty() {
             best.1 = self.rewound();
         }
-        Outcome::new(self.problem, best, flips, flips, stop, clock)
+        let assignment = unpack(&best.1, self.problem.variables());
+        let seconds = clock.elapsed();
+        Outcome { assignment, cost: best.0, steps: flips, flips, stop, seconds }
     }
 
     /// The best assignment: the present one without the flips since.

@@ -18,9 +18,10 @@
 //! Variables v and v + 1024 of a chunk of 2048 make a block (neighbours often share clauses, and
 //! whole vectors load). Time O(n + 3 m min(1, 12 flips/n)) a step; 16 bytes a variable.
 
+use super::super::run::Clock;
 use super::blocks::Shared;
-use super::sweep::{Clock, Outcome, Settings, Stop};
-use super::{MaxSat, State, Tally};
+use super::state::unpack;
+use super::{MaxSat, Outcome, Settings, State, Stop, Tally};
 use crate::engine::real::{Lane, Real};
 use crate::engine::rng::Philox;
 use crate::engine::simd::{self, Kernel};
@@ -120,7 +121,9 @@ impl<'a, T: Tally> Run<'a, T> {
                 break Stop::Asked;
             }
         };
-        Ok(Outcome::new(self.state.problem(), best, t, flips, stop, &clock))
+        let assignment = unpack(&best.1, self.state.problem().variables());
+        let seconds = clock.elapsed();
+        Ok(Outcome { assignment, cost: best.0, steps: t, flips, stop, seconds })
     }
 
     fn step(&mut self, t: u64, progress: f64) {

@@ -156,7 +156,7 @@ fn weights_beyond_the_integers_are_refused() {
 }
 
 /// Uniform random 3-SAT.
-pub(super) fn random(variables: usize, clauses: usize, seed: u64) -> Formula {
+pub(in crate::search) fn random(variables: usize, clauses: usize, seed: u64) -> Formula {
     let rng = crate::engine::rng::Philox::new(seed);
     let mut formula = Formula::new(variables);
     for c in 0..clauses {

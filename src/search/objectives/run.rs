@@ -1,7 +1,5 @@
 //! Settings of a run, their course over it, and what it returns.
 
-use super::MaxSat;
-use super::state::unpack;
 use crate::engine::{Error, Result};
 use std::time::{Duration, Instant};
 
@@ -136,33 +134,19 @@ pub enum Stop {
 
 /// The best assignment of a run, and what it took.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct Outcome<V, C> {
     /// The best assignment.
-    pub assignment: Vec<bool>,
+    pub assignment: Vec<V>,
     /// Its cost.
-    pub cost: i64,
+    pub cost: C,
     /// Steps taken.
     pub steps: u64,
-    /// Variables flipped on the way.
+    /// Variables changed on the way.
     pub flips: u64,
     /// Why it ended.
     pub stop: Stop,
     /// Wall time.
     pub seconds: f64,
-}
-
-impl Outcome {
-    pub(super) fn new(
-        problem: &MaxSat,
-        best: (i64, Vec<u64>),
-        steps: u64,
-        flips: u64,
-        stop: Stop,
-        clock: &Clock,
-    ) -> Self {
-        let assignment = unpack(&best.1, problem.variables());
-        Self { assignment, cost: best.0, steps, flips, stop, seconds: clock.elapsed() }
-    }
 }
 
 /// How much of the budget is used up.
