@@ -7,14 +7,17 @@
 //!   pick an unsatisfied clause, a hard one where there is one; flip its variable v with
 //!   probability proportional to (0.9 + break_v)^-exponent
 //!
+//! At the end single flips that pay are taken until none is left.
+//!
 //! Not a polytope step: the make/break counts are the same, one variable moves at a time. Runs on
 //! one thread. Time O(occurrences of v) a flip; 12 bytes a clause, 8 a variable.
 
 use super::super::run::Clock;
 use super::state::{pack, unpack};
-use super::{MaxSat, Outcome, Settings, Stop, Tally, Truths};
+use super::{MaxSat, Outcome, Settings, State, Stop, Tally, Truths};
 use crate::engine::rng::Philox;
 use crate::engine::{Error, Result};
+use std::sync::Arc;
 
 /// Keeps the probability of breaking nothing finite; the paper's value for 3-SAT.
 const OFFSET: f64 = 0.9;
@@ -48,7 +51,7 @@ impl Default for Walk {
 /// # Errors
 /// Settings out of range, or a start of another length.
 pub fn run(
-    problem: &MaxSat,
+    problem: &Arc<MaxSat>,
     walk: &Walk,
     start: &[bool],
     watch: &mut dyn FnMut(u64, i64) -> bool,
@@ -72,10 +75,38 @@ pub fn run(
     }
     problem.check_length(start.len())?;
     let clock = Clock::start(&budget);
-    Ok(match problem.narrow() {
+    let mut outcome = match problem.narrow() {
         true => Walker::<i32>::new(problem, walk, start).finish(&clock, watch),
         false => Walker::<i64>::new(problem, walk, start).finish(&clock, watch),
-    })
+    };
+    if outcome.flips > 0 && outcome.stop != Stop::Optimum {
+        descend(problem, &mut outcome)?;
+        outcome.seconds = clock.elapsed();
+    }
+    Ok(outcome)
+}
+
+/// Flips single variables that pay until none is left.
+fn descend(problem: &Arc<MaxSat>, outcome: &mut Outcome) -> Result<()> {
+    let mut state = State::<i64>::new(problem, &outcome.assignment)?;
+    loop {
+        let before = outcome.flips;
+        for variable in 0..problem.variables() {
+            if state.gains()[variable] < 0 {
+                state.flip(variable);
+                outcome.flips += 1;
+            }
+        }
+        if outcome.flips == before {
+            break;
+        }
+    }
+    outcome.cost = state.cost();
+    if outcome.cost == problem.constant() {
+        outcome.stop = Stop::Optimum;
+    }
+    outcome.assignment = state.assignment();
+    Ok(())
 }
 
 struct Walker<'a, T: Tally> {
