@@ -1,8 +1,8 @@
 //! Matrix products, by the `matrixmultiply` crate.
 
 use super::real::Float;
+use super::tensor::Dtype;
 use super::threads;
-use std::any::TypeId;
 
 /// A row-major matrix, or the transpose of one.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +50,7 @@ pub fn gemm<F: Float>(alpha: f64, a: Matrix<'_, F>, b: Matrix<'_, F>, beta: f64,
         unsafe {
             let a_data = a.data.as_ptr().offset(first as isize * a.strides[0]);
             let size = (c.len() / n, k, n);
-            if TypeId::of::<F>() == TypeId::of::<f32>() {
+            if F::DTYPE == Dtype::F32 {
                 matrixmultiply::sgemm(
                     size.0,
                     size.1,

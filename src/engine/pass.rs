@@ -23,6 +23,40 @@ pub const fn block_len<F>() -> usize {
 /// Below this many elements a pass stays on the calling thread: waking others costs more.
 const SERIAL: usize = 1 << 17;
 
+/// State buffers, inline: a step over many small tensors must not allocate for each.
+#[derive(Debug, Default)]
+pub struct States<'a>([Option<Tensor<'a>>; MAX_STATE]);
+
+impl<'a> States<'a> {
+    /// The buffers, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Tensor<'a>> {
+        self.0.iter().flatten()
+    }
+
+    /// Number of buffers.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a> FromIterator<Tensor<'a>> for States<'a> {
+    /// # Panics
+    /// For more than [`MAX_STATE`] buffers.
+    fn from_iter<I: IntoIterator<Item = Tensor<'a>>>(buffers: I) -> Self {
+        let mut states = Self::default();
+        let mut slots = states.0.iter_mut();
+        for buffer in buffers {
+            *slots.next().expect("at most MAX_STATE buffers") = Some(buffer);
+        }
+        states
+    }
+}
+
 /// Parameter, gradient and state of one tensor, equally long and in the same order of elements.
 #[derive(Debug)]
 pub struct Entry<'a> {
@@ -31,7 +65,7 @@ pub struct Entry<'a> {
     /// Its gradient.
     pub g: View<'a>,
     /// What the rule remembers.
-    pub state: Vec<Tensor<'a>>,
+    pub state: States<'a>,
     /// A place for the proposed step, where it is needed as a whole.
     pub direction: Option<Tensor<'a>>,
 }
@@ -43,6 +77,8 @@ pub enum Access {
     Write,
     /// Parameters and states come as copies, and changes to them are forgotten.
     Dry,
+    /// The work only looks.
+    Read,
 }
 
 /// A stretch of one entry.
@@ -65,8 +101,8 @@ pub fn chunks(lengths: impl Iterator<Item = usize>) -> Vec<Chunk> {
 
 /// Calls `work` for every chunk, each with exclusive access to its stretch, and collects what it
 /// returns in the order of the chunks.
-pub fn run<R: Send + Default>(
-    entries: &mut [Entry<'_>],
+pub fn run<'a, E: AsRef<Entry<'a>> + Sync, R: Send + Default>(
+    entries: &mut [E],
     chunks: &[Chunk],
     access: Access,
     work: impl Fn(Stretch<'_, '_>) -> R + Sync,
@@ -76,7 +112,7 @@ pub fn run<R: Send + Default>(
     let total: usize = chunks.iter().map(|chunk| chunk.range.len()).sum();
     let visit = |first: usize, results: &mut [R]| {
         for (chunk, result) in chunks[first..].iter().zip(results) {
-            *result = work(Stretch { entry: &entries[chunk.entry], chunk, access });
+            *result = work(Stretch { entry: entries[chunk.entry].as_ref(), chunk, access });
         }
     };
     if total < SERIAL {
@@ -118,7 +154,7 @@ impl Stretch<'_, '_> {
     }
 
     /// Calls `work` for one part of the gradient after the other, and touches nothing else.
-    pub fn gradient<F: Float>(self, mut work: impl FnMut(&[F])) {
+    pub fn gradient<F: Float>(&self, mut work: impl FnMut(&[F])) {
         let range = &self.chunk.range;
         with_scratch(|scratch: &mut [F]| {
             for start in range.clone().step_by(block_len::<F>()) {
@@ -128,47 +164,72 @@ impl Stretch<'_, '_> {
         });
     }
 
+    /// Calls `work(x, g, states)` once, for all of the stretch, if all is stored as `F` and needs no
+    /// scratch memory; false if not.
+    pub fn whole<F: Float>(&self, work: impl FnOnce(&mut [F], &[F], &mut [&mut [F]])) -> bool {
+        let Entry { x, g, state, .. } = self.entry;
+        let stored = |dtype| dtype == F::DTYPE;
+        if self.access != Access::Write
+            || !(stored(x.dtype()) && stored(g.dtype()))
+            || !state.iter().all(|tensor| stored(tensor.dtype()))
+        {
+            return false;
+        }
+        let range = &self.chunk.range;
+        let mut states: [&mut [F]; MAX_STATE] = std::array::from_fn(|_| &mut [][..]);
+        for (slice, tensor) in states.iter_mut().zip(state.iter()) {
+            *slice = exclusive(tensor, range, &mut [], false).data;
+        }
+        let x = exclusive(x, range, &mut [], false);
+        work(x.data, g.read(range.clone(), &mut []), &mut states[..state.len()]);
+        true
+    }
+
     /// Calls `work` for one part after the other.
-    pub fn parts<F: Float>(self, mut work: impl FnMut(Part<'_, F>)) {
-        let Entry { x, g, state, direction } = self.entry;
+    pub fn parts<F: Float>(&self, mut work: impl FnMut(Part<'_, F>)) {
         let size = block_len::<F>();
-        let copy = self.access == Access::Dry;
-        let end = self.chunk.range.end;
+        let range = &self.chunk.range;
         with_scratch(|scratch: &mut [F]| {
-            let mut arrays = scratch.chunks_exact_mut(size);
-            let mut array = || arrays.next().expect("scratch holds ARRAYS arrays");
-            let [xs, gs, us, spare] = [array(), array(), array(), array()];
-            let mut states: [&mut [F]; MAX_STATE] = std::array::from_fn(|_| array());
-            for start in self.chunk.range.clone().step_by(size) {
-                let range = start..end.min(start + size);
-                let n = range.len();
-                let x = exclusive(x, &range, xs, copy);
-                let g = g.read(range.clone(), gs);
-                let u = match direction {
-                    Some(direction) => exclusive(direction, &range, us, false),
-                    None => Block::scratch(&mut us[..n]),
-                };
-                let mut blocks = states.each_mut().map(|s| Some(&mut **s));
-                let mut blocks: [Block<F>; MAX_STATE] = std::array::from_fn(|k| {
-                    let scratch = blocks[k].take().expect("each is taken once");
-                    match state.get(k) {
-                        Some(tensor) => exclusive(tensor, &range, scratch, copy),
-                        None => Block::scratch(&mut scratch[..n]),
-                    }
-                });
-                let mut slices = blocks.each_mut().map(|block| &mut *block.data);
-                work(Part {
-                    x: &mut *x.data,
-                    g,
-                    state: &mut slices[..state.len()],
-                    u: &mut *u.data,
-                    spare: &mut spare[..n],
-                });
-                x.store();
-                u.store();
-                blocks.into_iter().for_each(Block::store);
+            for start in range.clone().step_by(size) {
+                self.part(start..range.end.min(start + size), scratch, &mut work);
             }
         });
+    }
+
+    fn part<F: Float>(
+        &self,
+        range: Range<usize>,
+        scratch: &mut [F],
+        work: &mut impl FnMut(Part<'_, F>),
+    ) {
+        let Entry { x, g, state, direction } = self.entry;
+        let (n, copy) = (range.len(), self.access == Access::Dry);
+        let mut arrays = scratch.chunks_exact_mut(block_len::<F>());
+        let mut array = || arrays.next().expect("scratch holds ARRAYS arrays");
+        let x = exclusive(x, &range, array(), copy);
+        let g = g.read(range.clone(), array());
+        let (spare, scratch) = (array(), array());
+        let u = match direction {
+            Some(direction) => exclusive(direction, &range, scratch, false),
+            None => Block::scratch(&mut scratch[..n]),
+        };
+        let mut states: [Block<'_, F>; MAX_STATE] = std::array::from_fn(|k| match &state.0[k] {
+            Some(tensor) => exclusive(tensor, &range, array(), copy),
+            None => Block::scratch(&mut []),
+        });
+        let mut slices = states.each_mut().map(|block| &mut *block.data);
+        work(Part {
+            x: &mut *x.data,
+            g,
+            state: &mut slices[..state.len()],
+            u: &mut *u.data,
+            spare: &mut spare[..n],
+        });
+        u.store();
+        if self.access == Access::Write {
+            x.store();
+            states.into_iter().for_each(Block::store);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! one and the same function runs on [`Lane`]s of f32 and f64, which the compiler packs into
 //! vectors, and on [`Trace`](super::trace::Trace), which records it as an expression.
 
-use super::simd::Level;
+use super::tensor::Dtype;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 /// Arithmetic on one coordinate.
@@ -76,6 +76,8 @@ pub trait Real:
 
 /// A machine float that kernels compute in.
 pub trait Float: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+    /// How it is stored.
+    const DTYPE: Dtype;
     /// Rounds once.
     fn from_f64(value: f64) -> Self;
     /// Widens.
@@ -99,8 +101,9 @@ pub trait Float: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + '
 }
 
 macro_rules! float {
-    ($float:ident, $exp:path) => {
+    ($float:ident, $dtype:expr, $exp:path) => {
         impl Float for $float {
+            const DTYPE: Dtype = $dtype;
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
                 value as Self
@@ -144,8 +147,8 @@ macro_rules! float {
         }
     };
 }
-float!(f32, exp_f32);
-float!(f64, exp_f64);
+float!(f32, Dtype::F32, exp_f32);
+float!(f64, Dtype::F64, exp_f64);
 
 /// Splits `x` into `k ln 2 + r` with |r| <= ln 2 / 2, sums the series of exp(r) and scales by 2^k.
 /// Branch-free, so that it vectorizes, unlike the C library's.
@@ -205,17 +208,17 @@ fn exp_f32(x: f32) -> f32 {
     if x.is_nan() { x } else { scaled }
 }
 
-/// A float inside code compiled for the SIMD level `LEVEL`.
+/// A float inside code that is inlined at `SITE`.
 ///
-/// The level is part of the type so that each level gets its own copy of a formula, inlined into
-/// its one caller; a shared copy would stay at the baseline.
+/// The [site](super::sweep::site) is part of the type so that each gets its own copy of a formula,
+/// compiled for the SIMD level of its one caller; a shared copy would stay at the baseline.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(transparent)]
-pub struct Lane<F, const LEVEL: u8 = { Level::Baseline as u8 }>(pub F);
+pub struct Lane<F, const SITE: u8 = 0>(pub F);
 
 macro_rules! binary {
     ($($trait:ident $name:ident),*) => {$(
-        impl<F: Float, const LEVEL: u8> $trait for Lane<F, LEVEL> {
+        impl<F: Float, const SITE: u8> $trait for Lane<F, SITE> {
             type Output = Self;
             #[inline(always)]
             fn $name(self, other: Self) -> Self {
@@ -226,7 +229,7 @@ macro_rules! binary {
 }
 binary!(Add add, Sub sub, Mul mul, Div div);
 
-impl<F: Float, const LEVEL: u8> Neg for Lane<F, LEVEL> {
+impl<F: Float, const SITE: u8> Neg for Lane<F, SITE> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
@@ -234,7 +237,7 @@ impl<F: Float, const LEVEL: u8> Neg for Lane<F, LEVEL> {
     }
 }
 
-impl<F: Float, const LEVEL: u8> Real for Lane<F, LEVEL> {
+impl<F: Float, const SITE: u8> Real for Lane<F, SITE> {
     type Mask = bool;
 
     #[inline(always)]

@@ -1,17 +1,27 @@
-//! One pass of an element-wise formula over slices, compiled for every SIMD level.
+//! Passes of an element-wise formula over slices, compiled for every SIMD level.
 
 use super::real::{Float, Lane};
 use super::simd::Level;
 
-/// A formula over `x`, `g` and `N` state slices; writes state in place and the proposed step to `u`.
+/// Formulas over `x`, `g` and `N` state slices. All slices have the length of `g`; states change in
+/// place.
 pub trait Sweep<const N: usize> {
-    /// Applies `update` to every element. All slices have the length of `u`.
-    fn sweep<F: Float, const LEVEL: u8>(
+    /// Writes what `update` returns to `u`.
+    fn propose<F: Float, const SITE: u8>(
         x: &[F],
         g: &[F],
         u: &mut [F],
         state: [&mut [F]; N],
-        update: &impl Fn(Lane<F, LEVEL>, Lane<F, LEVEL>, [&mut Lane<F, LEVEL>; N]) -> Lane<F, LEVEL>,
+        update: &impl Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE>,
+    );
+
+    /// Subtracts what `update` returns from `keep * x`.
+    fn advance<F: Float, const SITE: u8>(
+        x: &mut [F],
+        g: &[F],
+        keep: F,
+        state: [&mut [F]; N],
+        update: &impl Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE>,
     );
 }
 
@@ -21,19 +31,38 @@ pub struct Arity;
 /// Most state buffers of a rule.
 pub const MAX_STATE: usize = 6;
 
-/// The slices as lanes of a SIMD level.
-fn lanes<F, const LEVEL: u8>(slice: &mut [F]) -> &mut [Lane<F, LEVEL>] {
-    // SAFETY: `Lane` is a transparent wrapper of `F`.
-    unsafe { &mut *(std::ptr::from_mut(slice) as *mut [Lane<F, LEVEL>]) }
+/// Where a formula is inlined: a SIMD level, and one of the two loops. Every site has its own copy
+/// of the formula with one caller, which the compiler inlines whatever its size.
+pub mod site {
+    use super::Level;
+
+    /// The loop of [`propose`](super::Sweep::propose).
+    pub const fn propose(level: Level) -> u8 {
+        level as u8
+    }
+    /// The loop of [`advance`](super::Sweep::advance).
+    pub const fn advance(level: Level) -> u8 {
+        level as u8 + 4
+    }
+    /// The level of a site.
+    pub const fn level(site: u8) -> u8 {
+        site % 4
+    }
 }
-fn lanes_ref<F, const LEVEL: u8>(slice: &[F]) -> &[Lane<F, LEVEL>] {
+
+/// The slices as lanes of a site.
+fn lanes<F, const SITE: u8>(slice: &mut [F]) -> &mut [Lane<F, SITE>] {
+    // SAFETY: `Lane` is a transparent wrapper of `F`.
+    unsafe { &mut *(std::ptr::from_mut(slice) as *mut [Lane<F, SITE>]) }
+}
+fn lanes_ref<F, const SITE: u8>(slice: &[F]) -> &[Lane<F, SITE>] {
     // SAFETY: as above.
-    unsafe { &*(std::ptr::from_ref(slice) as *const [Lane<F, LEVEL>]) }
+    unsafe { &*(std::ptr::from_ref(slice) as *const [Lane<F, SITE>]) }
 }
 
 // Each slice is an argument of its own of a function that is not inlined: only then does the
 // compiler know that they do not overlap, and vectorizes without checks.
-macro_rules! level {
+macro_rules! propose {
     ($name:ident, $n:literal, [$($s:ident),*], $(#[$attribute:meta])*) => {
         $(#[$attribute])*
         #[inline(never)]
@@ -45,8 +74,8 @@ macro_rules! level {
             $($s: &mut [T],)*
             update: &impl Fn(T, T, [&mut T; $n]) -> T,
         ) {
-            let n = u.len();
-            let (x, g) = (&x[..n], &g[..n]);
+            let n = g.len();
+            let (x, u) = (&x[..n], &mut u[..n]);
             $(let $s = &mut $s[..n];)*
             for i in 0..n {
                 u[i] = update(x[i], g[i], [$(&mut $s[i]),*]);
@@ -55,39 +84,86 @@ macro_rules! level {
     };
 }
 
+macro_rules! advance {
+    ($name:ident, $n:literal, [$($s:ident),*], $(#[$attribute:meta])*) => {
+        $(#[$attribute])*
+        #[inline(never)]
+        #[allow(clippy::too_many_arguments)]
+        fn $name<F: Float, const SITE: u8>(
+            x: &mut [Lane<F, SITE>],
+            g: &[Lane<F, SITE>],
+            keep: Lane<F, SITE>,
+            $($s: &mut [Lane<F, SITE>],)*
+            update: &impl Fn(
+                Lane<F, SITE>,
+                Lane<F, SITE>,
+                [&mut Lane<F, SITE>; $n],
+            ) -> Lane<F, SITE>,
+        ) {
+            let n = g.len();
+            let x = &mut x[..n];
+            $(let $s = &mut $s[..n];)*
+            for i in 0..n {
+                x[i] = x[i] * keep - update(x[i], g[i], [$(&mut $s[i]),*]);
+            }
+        }
+    };
+}
+
+/// Compiles a loop for every level, and calls the one of `SITE`.
+macro_rules! at_site {
+    ($loop:ident, $n:literal, [$($s:ident),*], ($($argument:expr),*)) => {{
+        $loop!(baseline, $n, [$($s),*],);
+        #[cfg(target_arch = "x86_64")]
+        $loop!(avx2, $n, [$($s),*], #[target_feature(enable = "avx2,fma,f16c")]);
+        #[cfg(target_arch = "x86_64")]
+        $loop!(avx512, $n, [$($s),*],
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]);
+        #[cfg(target_arch = "x86_64")]
+        if site::level(SITE) == Level::Avx512 as u8 {
+            // SAFETY: a formula of this level is only made where the machine has it.
+            return unsafe { avx512($($argument),*) };
+        } else if site::level(SITE) == Level::Avx2 as u8 {
+            // SAFETY: as above.
+            return unsafe { avx2($($argument),*) };
+        }
+        baseline($($argument),*)
+    }};
+}
+
 macro_rules! arity {
     ($n:literal; $($s:ident)*) => {
         impl Sweep<$n> for Arity {
-            fn sweep<F: Float, const LEVEL: u8>(
+            fn propose<F: Float, const SITE: u8>(
                 x: &[F],
                 g: &[F],
                 u: &mut [F],
                 state: [&mut [F]; $n],
                 update: &impl Fn(
-                    Lane<F, LEVEL>,
-                    Lane<F, LEVEL>,
-                    [&mut Lane<F, LEVEL>; $n],
-                ) -> Lane<F, LEVEL>,
+                    Lane<F, SITE>,
+                    Lane<F, SITE>,
+                    [&mut Lane<F, SITE>; $n],
+                ) -> Lane<F, SITE>,
             ) {
-                level!(baseline, $n, [$($s),*],);
-                #[cfg(target_arch = "x86_64")]
-                level!(avx2, $n, [$($s),*], #[target_feature(enable = "avx2,fma,f16c")]);
-                #[cfg(target_arch = "x86_64")]
-                level!(avx512, $n, [$($s),*],
-                    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]);
-
                 let (x, g, u) = (lanes_ref(x), lanes_ref(g), lanes(u));
-                let [$($s),*] = state;
-                $(let $s = lanes($s);)*
-                #[cfg(target_arch = "x86_64")]
-                if LEVEL == Level::Avx512 as u8 {
-                    // SAFETY: a kernel of this level exists only where the machine has it.
-                    return unsafe { avx512(x, g, u, $($s,)* update) };
-                } else if LEVEL == Level::Avx2 as u8 {
-                    // SAFETY: as above.
-                    return unsafe { avx2(x, g, u, $($s,)* update) };
-                }
-                baseline(x, g, u, $($s,)* update)
+                let [$($s),*] = state.map(lanes::<F, SITE>);
+                at_site!(propose, $n, [$($s),*], (x, g, u, $($s,)* update))
+            }
+
+            fn advance<F: Float, const SITE: u8>(
+                x: &mut [F],
+                g: &[F],
+                keep: F,
+                state: [&mut [F]; $n],
+                update: &impl Fn(
+                    Lane<F, SITE>,
+                    Lane<F, SITE>,
+                    [&mut Lane<F, SITE>; $n],
+                ) -> Lane<F, SITE>,
+            ) {
+                let (x, g, keep) = (lanes(x), lanes_ref(g), Lane(keep));
+                let [$($s),*] = state.map(lanes::<F, SITE>);
+                at_site!(advance, $n, [$($s),*], (x, g, keep, $($s,)* update))
             }
         }
     };

@@ -4,9 +4,9 @@ use super::hyper::{Field, Lookup};
 use super::modifiers::Decay;
 use crate::engine::real::{Float, Lane, Real};
 use crate::engine::simd::{self, Kernel, Level};
-use crate::engine::sweep::{Arity, Sweep};
+use crate::engine::sweep::{Arity, Sweep, site};
 use crate::engine::trace::{self, Expression, Trace};
-use crate::engine::{Error, Result};
+use crate::engine::{Error, Result, reduce};
 use crate::linalg::newton_schulz::NewtonSchulz;
 
 /// Where one parameter stands: what a formula may depend on besides its coordinate.
@@ -116,84 +116,137 @@ pub struct Info {
     pub build: fn(&dyn Lookup) -> Result<Box<dyn AnyRule>>,
 }
 
-/// A formula over slices, at one SIMD level.
-pub trait Update<F>: Send + Sync {
+/// A formula over slices.
+pub trait Propose<F>: Send + Sync {
     /// Changes the states and writes the steps to `u`.
     fn run(&self, x: &[F], g: &[F], u: &mut [F], state: &mut [&mut [F]]);
 }
 
+/// A formula over slices, fused with the move.
+pub trait Advance<F>: Send + Sync {
+    /// Changes the states, multiplies `x` by `keep` and subtracts the steps.
+    fn run(&self, x: &mut [F], g: &[F], keep: F, state: &mut [&mut [F]]);
+}
+
 /// A measurement over slices.
 pub trait Measure<F>: Send + Sync {
-    /// Folds the elements into `totals`.
-    fn run(&self, x: &[F], g: &[F], state: &[&mut [F]], totals: &mut [f64; MAX_MEASURED]);
+    /// Folds the elements into `totals`; `scratch` is as long as the other slices.
+    fn run(
+        &self,
+        x: &[F],
+        g: &[F],
+        state: &[&mut [F]],
+        scratch: &mut [F],
+        totals: &mut [f64; MAX_MEASURED],
+    );
     /// How totals of two stretches combine.
     fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]);
 }
 
-/// A rule whose type is forgotten.
-pub trait AnyRule: Send + Sync {
-    /// Its entry in the registry.
-    fn info(&self) -> &'static Info;
-    /// Its state buffers, which may depend on hyperparameters.
-    fn states(&self) -> Vec<State>;
-    /// See [`Rule::rate`].
-    fn rate(&self, step: &Step) -> f64;
-    /// See [`Rule::matrix`].
-    fn matrix(&self, rows: usize, columns: usize) -> Option<(NewtonSchulz, f64)>;
-    /// The formula of a step for f32.
-    fn update_f32(&self, step: &Step) -> Box<dyn Update<f32>>;
-    /// The formula of a step for f64.
-    fn update_f64(&self, step: &Step) -> Box<dyn Update<f64>>;
-    /// The measurement for f32, if the rule measures.
-    fn measure_f32(&self) -> Option<Box<dyn Measure<f32>>>;
-    /// The measurement for f64, if the rule measures.
-    fn measure_f64(&self) -> Option<Box<dyn Measure<f64>>>;
-    /// The formula as an expression.
-    fn trace(&self, step: &Step) -> Expression;
+/// A type that rules compute in, and how to get their formulas for it.
+pub trait Computed: Float {
+    /// The formula of a step.
+    fn propose(rule: &dyn AnyRule, step: &Step) -> Box<dyn Propose<Self>>;
+    /// The same, fused with the move.
+    fn advance(rule: &dyn AnyRule, step: &Step) -> Box<dyn Advance<Self>>;
+    /// The measurement, if the rule measures.
+    fn measure(rule: &dyn AnyRule) -> Option<Box<dyn Measure<Self>>>;
 }
+
+macro_rules! computed {
+    ($($float:ty: $propose:ident $advance:ident $measure:ident),*) => {
+        /// A rule whose type is forgotten.
+        pub trait AnyRule: Send + Sync {
+            /// Its entry in the registry.
+            fn info(&self) -> &'static Info;
+            /// Its state buffers, which may depend on hyperparameters.
+            fn states(&self) -> Vec<State>;
+            /// See [`Rule::rate`].
+            fn rate(&self, step: &Step) -> f64;
+            /// See [`Rule::matrix`].
+            fn matrix(&self, rows: usize, columns: usize) -> Option<(NewtonSchulz, f64)>;
+            /// The formula as an expression.
+            fn trace(&self, step: &Step) -> Expression;
+            $(
+                #[doc = concat!("See [`Computed::propose`], for ", stringify!($float), ".")]
+                fn $propose(&self, step: &Step) -> Box<dyn Propose<$float>>;
+                #[doc = concat!("See [`Computed::advance`], for ", stringify!($float), ".")]
+                fn $advance(&self, step: &Step) -> Box<dyn Advance<$float>>;
+                #[doc = concat!("See [`Computed::measure`], for ", stringify!($float), ".")]
+                fn $measure(&self) -> Option<Box<dyn Measure<$float>>>;
+            )*
+        }
+
+        impl<R: Rule> AnyRule for Registered<R> {
+            fn info(&self) -> &'static Info {
+                self.1
+            }
+            fn states(&self) -> Vec<State> {
+                self.0.kernel::<Lane<f64>, _>(&Step { t: 1, ..Step::default() }, Names)
+            }
+            fn rate(&self, step: &Step) -> f64 {
+                self.0.rate(step)
+            }
+            fn matrix(&self, rows: usize, columns: usize) -> Option<(NewtonSchulz, f64)> {
+                self.0.matrix(rows, columns)
+            }
+            fn trace(&self, step: &Step) -> Expression {
+                trace::start();
+                self.0.kernel::<Trace, _>(step, Record)
+            }
+            $(
+                fn $propose(&self, step: &Step) -> Box<dyn Propose<$float>> {
+                    at_level!(propose, self.0, $float, step, PrepareProposal)
+                }
+                fn $advance(&self, step: &Step) -> Box<dyn Advance<$float>> {
+                    at_level!(advance, self.0, $float, step, PrepareAdvance)
+                }
+                fn $measure(&self) -> Option<Box<dyn Measure<$float>>> {
+                    self.0.measure::<Lane<$float>, _>(PrepareMeasure)
+                }
+            )*
+        }
+
+        $(
+            impl Computed for $float {
+                fn propose(rule: &dyn AnyRule, step: &Step) -> Box<dyn Propose<Self>> {
+                    rule.$propose(step)
+                }
+                fn advance(rule: &dyn AnyRule, step: &Step) -> Box<dyn Advance<Self>> {
+                    rule.$advance(step)
+                }
+                fn measure(rule: &dyn AnyRule) -> Option<Box<dyn Measure<Self>>> {
+                    rule.$measure()
+                }
+            }
+        )*
+    };
+}
+
+/// The formula of a rule at the SIMD level of the machine.
+macro_rules! at_level {
+    ($site:ident, $rule:expr, $float:ty, $step:expr, $launch:expr) => {
+        match Level::current() {
+            Level::Baseline => {
+                $rule.kernel::<Lane<$float, { site::$site(Level::Baseline) }>, _>($step, $launch)
+            }
+            Level::Avx2 => {
+                $rule.kernel::<Lane<$float, { site::$site(Level::Avx2) }>, _>($step, $launch)
+            }
+            Level::Avx512 => {
+                $rule.kernel::<Lane<$float, { site::$site(Level::Avx512) }>, _>($step, $launch)
+            }
+        }
+    };
+}
+
+computed!(
+    f32: propose_f32 advance_f32 measure_f32,
+    f64: propose_f64 advance_f64 measure_f64
+);
 
 /// A [`Rule`] with its registry entry.
 pub(crate) struct Registered<R>(pub R, pub &'static Info);
-
-impl<R: Rule> AnyRule for Registered<R> {
-    fn info(&self) -> &'static Info {
-        self.1
-    }
-    fn states(&self) -> Vec<State> {
-        self.0.kernel::<Lane<f64>, _>(&Step { t: 1, ..Step::default() }, Names)
-    }
-    fn rate(&self, step: &Step) -> f64 {
-        self.0.rate(step)
-    }
-    fn matrix(&self, rows: usize, columns: usize) -> Option<(NewtonSchulz, f64)> {
-        self.0.matrix(rows, columns)
-    }
-    fn update_f32(&self, step: &Step) -> Box<dyn Update<f32>> {
-        update(&self.0, step)
-    }
-    fn update_f64(&self, step: &Step) -> Box<dyn Update<f64>> {
-        update(&self.0, step)
-    }
-    fn measure_f32(&self) -> Option<Box<dyn Measure<f32>>> {
-        self.0.measure::<Lane<f32>, _>(Prepare)
-    }
-    fn measure_f64(&self) -> Option<Box<dyn Measure<f64>>> {
-        self.0.measure::<Lane<f64>, _>(Prepare)
-    }
-    fn trace(&self, step: &Step) -> Expression {
-        trace::start();
-        self.0.kernel::<Trace, _>(step, Record)
-    }
-}
-
-/// The formula, compiled for the SIMD level of the machine.
-fn update<F: Float, R: Rule>(rule: &R, step: &Step) -> Box<dyn Update<F>> {
-    match Level::current() {
-        Level::Baseline => rule.kernel::<Lane<F, { Level::Baseline as u8 }>, _>(step, Prepare),
-        Level::Avx2 => rule.kernel::<Lane<F, { Level::Avx2 as u8 }>, _>(step, Prepare),
-        Level::Avx512 => rule.kernel::<Lane<F, { Level::Avx512 as u8 }>, _>(step, Prepare),
-    }
-}
 
 struct Names;
 impl<T: Real> Launch<T> for Names {
@@ -218,103 +271,138 @@ impl Launch<Trace> for Record {
     }
 }
 
-struct Prepare;
+struct PrepareProposal;
+struct PrepareAdvance;
 
-struct Ready<const LEVEL: u8, const N: usize, U>(U);
+struct Proposal<const SITE: u8, const N: usize, U>(U);
+struct Advancing<const SITE: u8, const N: usize, U>(U);
 
-impl<F: Float, const LEVEL: u8> Launch<Lane<F, LEVEL>> for Prepare {
-    type Output = Box<dyn Update<F>>;
-    fn run<const N: usize, U>(self, _: [State; N], update: U) -> Self::Output
-    where
-        U: Fn(Lane<F, LEVEL>, Lane<F, LEVEL>, [&mut Lane<F, LEVEL>; N]) -> Lane<F, LEVEL>
-            + Send
-            + Sync
-            + 'static,
-        Arity: Sweep<N>,
-    {
-        Box::new(Ready::<LEVEL, N, U>(update))
-    }
+macro_rules! prepare {
+    ($launch:ident, $ready:ident, $object:ident) => {
+        impl<F: Float, const SITE: u8> Launch<Lane<F, SITE>> for $launch {
+            type Output = Box<dyn $object<F>>;
+            fn run<const N: usize, U>(self, _: [State; N], update: U) -> Self::Output
+            where
+                U: Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE>
+                    + Send
+                    + Sync
+                    + 'static,
+                Arity: Sweep<N>,
+            {
+                Box::new($ready::<SITE, N, U>(update))
+            }
+        }
+    };
 }
+prepare!(PrepareProposal, Proposal, Propose);
+prepare!(PrepareAdvance, Advancing, Advance);
 
-impl<F: Float, const LEVEL: u8, const N: usize, U> Update<F> for Ready<LEVEL, N, U>
+impl<F: Float, const SITE: u8, const N: usize, U> Propose<F> for Proposal<SITE, N, U>
 where
-    U: Fn(Lane<F, LEVEL>, Lane<F, LEVEL>, [&mut Lane<F, LEVEL>; N]) -> Lane<F, LEVEL> + Send + Sync,
+    U: Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE> + Send + Sync,
     Arity: Sweep<N>,
 {
     fn run(&self, x: &[F], g: &[F], u: &mut [F], state: &mut [&mut [F]]) {
-        assert_eq!(state.len(), N, "state buffers of a rule");
-        let mut state = state.iter_mut();
-        let state = std::array::from_fn(|_| &mut **state.next().expect("counted above"));
-        Arity::sweep(x, g, u, state, &self.0);
+        Arity::propose(x, g, u, counted(state), &self.0);
     }
 }
 
-struct ReadyProbe<const N: usize, const K: usize, M>([Reduce; K], M);
+impl<F: Float, const SITE: u8, const N: usize, U> Advance<F> for Advancing<SITE, N, U>
+where
+    U: Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE> + Send + Sync,
+    Arity: Sweep<N>,
+{
+    fn run(&self, x: &mut [F], g: &[F], keep: F, state: &mut [&mut [F]]) {
+        Arity::advance(x, g, keep, counted(state), &self.0);
+    }
+}
 
-impl<F: Float> Probe<Lane<F>> for Prepare {
+/// The slices of a state list whose length was checked when the step was planned.
+fn counted<'s, F, const N: usize>(state: &'s mut [&mut [F]]) -> [&'s mut [F]; N] {
+    assert_eq!(state.len(), N, "state buffers of a rule");
+    let mut state = state.iter_mut();
+    std::array::from_fn(|_| &mut **state.next().expect("counted above"))
+}
+
+struct PrepareMeasure;
+
+struct Measuring<const N: usize, const K: usize, M>([Reduce; K], M);
+
+impl<F: Float> Probe<Lane<F>> for PrepareMeasure {
     type Output = Option<Box<dyn Measure<F>>>;
     fn run<const N: usize, const K: usize, M>(self, reduce: [Reduce; K], measure: M) -> Self::Output
     where
         M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync + 'static,
     {
-        (K > 0).then(|| Box::new(ReadyProbe::<N, K, M>(reduce, measure)) as Box<dyn Measure<F>>)
+        (K > 0).then(|| Box::new(Measuring::<N, K, M>(reduce, measure)) as Box<dyn Measure<F>>)
     }
 }
 
-/// Accumulators of one quantity: interleaved, so that the loop has independent chains.
-const LANES: usize = 16;
-
-impl<F: Float, const N: usize, const K: usize, M> Measure<F> for ReadyProbe<N, K, M>
+impl<F: Float, const N: usize, const K: usize, M> Measure<F> for Measuring<N, K, M>
 where
     M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync,
 {
-    fn run(&self, x: &[F], g: &[F], state: &[&mut [F]], totals: &mut [f64; MAX_MEASURED]) {
-        let states: [&[F]; N] = std::array::from_fn(|k| &state[k][..x.len()]);
-        for k in 0..K {
-            let measure = |i: usize| self.1(Lane(x[i]), Lane(g[i]), states.map(|s| Lane(s[i])))[k];
-            let measured = simd::dispatch(Fold(x.len(), self.0[k], measure));
-            self.0[k].fold(&mut totals[k], measured);
+    fn run(
+        &self,
+        x: &[F],
+        g: &[F],
+        state: &[&mut [F]],
+        scratch: &mut [F],
+        totals: &mut [f64; MAX_MEASURED],
+    ) {
+        for (k, (reduce, total)) in self.0.iter().zip(totals).enumerate() {
+            let states: [&[F]; N] = std::array::from_fn(|n| &*state[n]);
+            simd::dispatch(Fill { x, g, states, out: &mut *scratch, k, measure: &self.1 });
+            reduce.fold(total, reduce.reduce(scratch));
         }
     }
     fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]) {
-        for k in 0..K {
-            self.0[k].fold(&mut totals[k], other[k]);
+        for ((reduce, total), &other) in self.0.iter().zip(totals).zip(other) {
+            reduce.fold(total, other);
         }
     }
 }
 
-/// Reduces `measure(0)` to `measure(n - 1)` in lanes, then the lanes in order.
-struct Fold<M>(usize, Reduce, M);
-impl<F: Float, M: Fn(usize) -> Lane<F>> Kernel for Fold<M> {
-    type Output = f64;
+/// Writes the `k`-th quantity of each element to `out`.
+struct Fill<'a, F, const N: usize, M> {
+    x: &'a [F],
+    g: &'a [F],
+    states: [&'a [F]; N],
+    out: &'a mut [F],
+    k: usize,
+    measure: &'a M,
+}
+
+impl<F: Float, const N: usize, const K: usize, M> Kernel for Fill<'_, F, N, M>
+where
+    M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K],
+{
+    type Output = ();
     #[inline(always)]
-    fn run(self) -> f64 {
-        let Self(n, reduce, measure) = self;
-        let mut lanes = [0.0; LANES];
-        for start in (0..n).step_by(LANES) {
-            for (lane, i) in lanes.iter_mut().zip(start..n) {
-                reduce.fold(lane, measure(i).0.to_f64());
-            }
+    fn run(self) {
+        let n = self.out.len();
+        let (x, g, states) = (&self.x[..n], &self.g[..n], self.states.map(|s| &s[..n]));
+        for i in 0..n {
+            let values = (self.measure)(Lane(x[i]), Lane(g[i]), states.map(|s| Lane(s[i])));
+            self.out[i] = values[self.k].0;
         }
-        lanes
-            .into_iter()
-            .reduce(|mut total, lane| {
-                reduce.fold(&mut total, lane);
-                total
-            })
-            .unwrap_or(0.0)
     }
 }
 
 impl Reduce {
-    #[inline(always)]
+    fn reduce<F: Float>(self, values: &[F]) -> f64 {
+        match self {
+            Self::Sum => reduce::sum(values),
+            Self::MaxAbs => reduce::max_abs(values),
+        }
+    }
+
     fn fold(self, total: &mut f64, value: f64) {
         match self {
             Self::Sum => *total += value,
             // Written so that NaN stays.
             Self::MaxAbs => {
-                let larger = *total >= value.abs() || total.is_nan();
-                *total = if larger { *total } else { value.abs() };
+                *total = if *total >= value || total.is_nan() { *total } else { value };
             }
         }
     }

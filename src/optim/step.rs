@@ -5,8 +5,8 @@
 //! and one that moves parameters and states. Without modifiers only the last one runs.
 
 use super::modifiers::{self, Factors, Mask, Modifiers, OnNonfinite};
-use super::rule::{AnyRule, MAX_MEASURED, Measure, Step, Update};
-use crate::engine::pass::{self, Access, Chunk, Entry, Part, Stretch};
+use super::rule::{Advance, AnyRule, Computed, MAX_MEASURED, Measure, Propose, Step};
+use crate::engine::pass::{self, Access, Chunk, Entry, Part, States, Stretch};
 use crate::engine::real::Float;
 use crate::engine::tensor::{Dtype, Tensor, View};
 use crate::engine::{Error, Result, reduce};
@@ -43,6 +43,12 @@ pub struct Parameter<'a> {
     pub column_major: bool,
 }
 
+impl<'a> AsRef<Entry<'a>> for Parameter<'a> {
+    fn as_ref(&self) -> &Entry<'a> {
+        &self.entry
+    }
+}
+
 impl<'a> Parameter<'a> {
     /// A parameter, its gradient and its states (in the order of the rule), equally long.
     ///
@@ -53,8 +59,9 @@ impl<'a> Parameter<'a> {
         t: u64,
         x: Tensor<'a>,
         g: View<'a>,
-        state: Vec<Tensor<'a>>,
+        state: impl IntoIterator<Item = Tensor<'a>>,
     ) -> Result<Self> {
+        let state: States<'a> = state.into_iter().collect();
         let lengths = std::iter::once(("grad", g.len()))
             .chain(state.iter().map(|tensor| ("state", tensor.len())));
         for (name, len) in lengths {
@@ -73,8 +80,9 @@ impl<'a> Parameter<'a> {
     }
 
     /// Gives the parameter the shape of a matrix, and a buffer for its direction.
-    pub fn matrix(mut self, shape: [usize; 2], direction: Tensor<'a>) -> Self {
+    pub fn matrix(mut self, shape: [usize; 2], column_major: bool, direction: Tensor<'a>) -> Self {
         self.shape = Some(shape);
+        self.column_major = column_major;
         self.entry.direction = Some(direction);
         self
     }
@@ -158,17 +166,14 @@ pub fn step_with(
     orthogonalize: &mut Orthogonalizer<'_>,
 ) -> Result<Report> {
     check(groups, parameters)?;
-    // Entries move out for the passes, and back in the end, so that each is one plain slice.
     let heads: Vec<Head> = parameters.iter().map(Head::of).collect();
-    let mut entries: Vec<Entry<'_>> =
-        parameters.iter_mut().map(|p| reborrow(&mut p.entry)).collect();
-    let chunks = pass::chunks(entries.iter().map(|entry| entry.x.len()));
+    let chunks = pass::chunks(heads.iter().map(|head| head.len));
     let unscale = 1.0 / options.grad_scale;
 
     let mut report = Report::default();
     let clips = groups.iter().any(|group| group.modifiers.clip_norm.is_some());
     if clips || options.on_nonfinite != OnNonfinite::Propagate {
-        let gradients = Gradients::of(&mut entries, &chunks);
+        let gradients = Gradients::of(parameters, &chunks);
         if let Some(index) = gradients.nonfinite {
             match options.on_nonfinite {
                 OnNonfinite::Propagate => {}
@@ -185,31 +190,22 @@ pub fn step_with(
     }
 
     let mut plan = Plan::new(groups, &heads, unscale, report.grad_norm);
-    plan.measure(&mut entries, &chunks);
+    plan.measure(parameters, &chunks);
     plan.prepare();
-    plan.count(&mut entries, &chunks);
-    plan.propose(&mut entries, &chunks, orthogonalize)?;
-    pass::run(&mut entries, &chunks, Access::Write, |stretch| plan.apply(stretch));
+    plan.count(parameters, &chunks);
+    plan.propose(parameters, &chunks, orthogonalize)?;
+    pass::run(parameters, &chunks, Access::Write, |stretch| plan.apply(stretch));
     Ok(report)
 }
 
-/// An entry with a shorter borrow.
-fn reborrow<'s>(entry: &'s mut Entry<'_>) -> Entry<'s> {
-    Entry {
-        x: entry.x.reborrow(),
-        g: entry.g.reborrow(),
-        state: entry.state.iter_mut().map(Tensor::reborrow).collect(),
-        direction: entry.direction.as_mut().map(Tensor::reborrow),
-    }
-}
-
 fn check(groups: &[Group], parameters: &[Parameter<'_>]) -> Result<()> {
+    let states: Vec<usize> = groups.iter().map(|group| group.rule.states().len()).collect();
     for (index, parameter) in parameters.iter().enumerate() {
         let Some(group) = groups.get(parameter.group) else {
             let allowed = format!("below {}", groups.len());
             return Err(Error::value("group", allowed, parameter.group, "add the group first"));
         };
-        let states = group.rule.states().len();
+        let states = states[parameter.group];
         if parameter.entry.state.len() != states {
             return Err(Error::value(
                 format!("number of states of parameter {index}"),
@@ -264,9 +260,10 @@ struct Gradients {
 }
 
 impl Gradients {
-    fn of(entries: &mut [Entry<'_>], chunks: &[Chunk]) -> Self {
-        let double: Vec<bool> = entries.iter().map(|entry| entry.x.dtype() == Dtype::F64).collect();
-        let parts = pass::run(entries, chunks, Access::Dry, |stretch| {
+    fn of(parameters: &mut [Parameter<'_>], chunks: &[Chunk]) -> Self {
+        let double: Vec<bool> =
+            parameters.iter().map(|p| p.entry.x.dtype() == Dtype::F64).collect();
+        let parts = pass::run(parameters, chunks, Access::Read, |stretch| {
             if double[stretch.entry()] {
                 reduce_chunk::<f64>(stretch)
             } else {
@@ -290,9 +287,12 @@ fn reduce_chunk<F: Float>(stretch: Stretch<'_, '_>) -> (f64, bool) {
     total
 }
 
+/// A formula, in the loop and the type a parameter asks for.
 enum Ready {
-    Single(Box<dyn Update<f32>>),
-    Double(Box<dyn Update<f64>>),
+    Propose32(Box<dyn Propose<f32>>),
+    Propose64(Box<dyn Propose<f64>>),
+    Advance32(Box<dyn Advance<f32>>),
+    Advance64(Box<dyn Advance<f64>>),
 }
 
 /// What one parameter needs in the passes.
@@ -336,7 +336,7 @@ impl<'g> Plan<'g> {
     }
 
     /// Measures what rules ask for, over each tensor.
-    fn measure(&mut self, entries: &mut [Entry<'_>], chunks: &[Chunk]) {
+    fn measure(&mut self, parameters: &mut [Parameter<'_>], chunks: &[Chunk]) {
         type Pair = (Option<Box<dyn Measure<f32>>>, Option<Box<dyn Measure<f64>>>);
         let measures: Vec<Pair> = self
             .groups
@@ -346,7 +346,7 @@ impl<'g> Plan<'g> {
         if measures.iter().all(|(measure, _)| measure.is_none()) {
             return;
         }
-        let totals = pass::run(entries, chunks, Access::Dry, |stretch| {
+        let totals = pass::run(parameters, chunks, Access::Read, |stretch| {
             let job = &self.jobs[stretch.entry()];
             let head = self.heads[stretch.entry()];
             match &measures[head.group] {
@@ -365,30 +365,44 @@ impl<'g> Plan<'g> {
     /// Fixes the formulas: parameters at the same step share one.
     fn prepare(&mut self) {
         let mut known: HashMap<(usize, bool, u64, [u64; MAX_MEASURED]), usize> = HashMap::new();
+        let mut last = None;
         for (job, head) in self.jobs.iter_mut().zip(self.heads) {
             let key = (head.group, head.double, head.t, job.step.measured.map(f64::to_bits));
+            if let Some((same, ready)) = last
+                && same == key
+            {
+                job.ready = ready;
+                continue;
+            }
             job.ready = *known.entry(key).or_insert_with(|| {
-                let rule = &self.groups[head.group].rule;
-                self.ready.push(if head.double {
-                    Ready::Double(rule.update_f64(&job.step))
-                } else {
-                    Ready::Single(rule.update_f32(&job.step))
+                let rule = &*self.groups[head.group].rule;
+                let fused = job.factors.is_plain() && job.matrix.is_none();
+                self.ready.push(match (fused, head.double) {
+                    (false, false) => Ready::Propose32(f32::propose(rule, &job.step)),
+                    (false, true) => Ready::Propose64(f64::propose(rule, &job.step)),
+                    (true, false) => Ready::Advance32(f32::advance(rule, &job.step)),
+                    (true, true) => Ready::Advance64(f64::advance(rule, &job.step)),
                 });
                 self.ready.len() - 1
             });
+            last = Some((key, job.ready));
         }
     }
 
     /// Counts the coordinates on which step and gradient agree, for cautious masks.
-    fn count(&mut self, entries: &mut [Entry<'_>], chunks: &[Chunk]) {
-        let cautious = |head: &Head| self.groups[head.group].modifiers.mask == Mask::Cautious;
+    fn count(&mut self, parameters: &mut [Parameter<'_>], chunks: &[Chunk]) {
+        let cautious = |head: &Head| self.groups[head.group].modifiers.mask == Some(Mask::Cautious);
+        if !self.heads.iter().any(cautious) {
+            return;
+        }
         let chunks: Vec<Chunk> =
             chunks.iter().filter(|chunk| cautious(&self.heads[chunk.entry])).cloned().collect();
-        let counts = pass::run(entries, &chunks, Access::Dry, |stretch| {
+        let counts = pass::run(parameters, &chunks, Access::Dry, |stretch| {
             let job = &self.jobs[stretch.entry()];
             match &self.ready[job.ready] {
-                Ready::Single(update) => count_chunk(stretch, job, &**update),
-                Ready::Double(update) => count_chunk(stretch, job, &**update),
+                Ready::Propose32(formula) => count_chunk(stretch, job, &**formula),
+                Ready::Propose64(formula) => count_chunk(stretch, job, &**formula),
+                Ready::Advance32(_) | Ready::Advance64(_) => 0,
             }
         });
         let mut totals = vec![0; self.jobs.len()];
@@ -404,20 +418,24 @@ impl<'g> Plan<'g> {
     /// Fills the directions of matrix rules and orthogonalizes them; nothing else changes.
     fn propose(
         &self,
-        entries: &mut [Entry<'_>],
+        parameters: &mut [Parameter<'_>],
         chunks: &[Chunk],
         orthogonalize: &mut Orthogonalizer<'_>,
     ) -> Result<()> {
+        if self.jobs.iter().all(|job| job.matrix.is_none()) {
+            return Ok(());
+        }
         let is_matrix = |chunk: &&Chunk| self.jobs[chunk.entry].matrix.is_some();
         let chunks: Vec<Chunk> = chunks.iter().filter(is_matrix).cloned().collect();
-        pass::run(entries, &chunks, Access::Dry, |stretch| {
+        pass::run(parameters, &chunks, Access::Dry, |stretch| {
             let job = &self.jobs[stretch.entry()];
             match &self.ready[job.ready] {
-                Ready::Single(update) => propose_chunk(stretch, job, &**update),
-                Ready::Double(update) => propose_chunk(stretch, job, &**update),
+                Ready::Propose32(formula) => propose_chunk(stretch, job, &**formula),
+                Ready::Propose64(formula) => propose_chunk(stretch, job, &**formula),
+                Ready::Advance32(_) | Ready::Advance64(_) => {}
             }
         });
-        for (parameter, entry) in entries.iter_mut().enumerate() {
+        for (parameter, Parameter { entry, .. }) in parameters.iter_mut().enumerate() {
             let (job, head) = (&self.jobs[parameter], self.heads[parameter]);
             let (Some((iteration, _)), Some(data)) = (job.matrix, &mut entry.direction) else {
                 continue;
@@ -435,8 +453,10 @@ impl<'g> Plan<'g> {
     fn apply(&self, stretch: Stretch<'_, '_>) {
         let job = &self.jobs[stretch.entry()];
         match &self.ready[job.ready] {
-            Ready::Single(update) => apply_chunk(stretch, job, &**update),
-            Ready::Double(update) => apply_chunk(stretch, job, &**update),
+            Ready::Propose32(formula) => apply_chunk(stretch, job, &**formula),
+            Ready::Propose64(formula) => apply_chunk(stretch, job, &**formula),
+            Ready::Advance32(formula) => advance_chunk(stretch, job, &**formula),
+            Ready::Advance64(formula) => advance_chunk(stretch, job, &**formula),
         }
     }
 }
@@ -447,36 +467,49 @@ fn measure_chunk<F: Float>(
     measure: &dyn Measure<F>,
 ) -> [f64; MAX_MEASURED] {
     let mut totals = [0.0; MAX_MEASURED];
-    stretch.parts(|Part { x, g, state, spare, .. }| {
+    stretch.parts(|Part { x, g, state, u, spare }| {
         let g = job.factors.gradient(x, g, spare);
-        measure.run(x, g, state, &mut totals);
+        measure.run(x, g, state, u, &mut totals);
     });
     totals
 }
 
-fn count_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, update: &dyn Update<F>) -> u64 {
+fn count_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) -> u64 {
     let mut count = 0;
     stretch.parts(|Part { x, g, state, u, spare }| {
         let g = job.factors.gradient(x, g, spare);
-        update.run(x, g, u, state);
+        formula.run(x, g, u, state);
         count += modifiers::agreeing(g, u);
     });
     count
 }
 
-fn propose_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, update: &dyn Update<F>) {
+fn propose_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) {
     stretch.parts(|Part { x, g, state, u, spare }| {
         let g = job.factors.gradient(x, g, spare);
-        update.run(x, g, u, state);
+        formula.run(x, g, u, state);
         job.factors.mask(g, u);
     });
 }
 
-fn apply_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, update: &dyn Update<F>) {
+/// The common case: nothing stands between the formula and the move.
+fn advance_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Advance<F>) {
+    let keep = F::from_f64(job.factors.keep);
+    let done =
+        job.factors.keeps_gradient() && stretch.whole(|x, g, state| formula.run(x, g, keep, state));
+    if !done {
+        stretch.parts(|Part { x, g, state, spare, .. }| {
+            let g = job.factors.gradient(x, g, spare);
+            formula.run(x, g, keep, state);
+        });
+    }
+}
+
+fn apply_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) {
     match job.matrix {
         None => stretch.parts(|Part { x, g, state, u, spare }| {
             let g = job.factors.gradient(x, g, spare);
-            update.run(x, g, u, state);
+            formula.run(x, g, u, state);
             job.factors.mask(g, u);
             job.factors.apply(x, u, 1.0);
         }),
@@ -485,7 +518,7 @@ fn apply_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, update: &dyn Updat
             let mut proposed = vec![F::default(); pass::block_len::<F>()];
             stretch.parts(|Part { x, g, state, u, spare }| {
                 let g = job.factors.gradient(x, g, spare);
-                update.run(x, g, &mut proposed[..u.len()], state);
+                formula.run(x, g, &mut proposed[..u.len()], state);
                 job.factors.apply(x, u, factor);
             });
         }

@@ -10,8 +10,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCapsule, PyCapsuleMethods, PyType};
 use std::ffi::{c_int, c_void};
+use std::ops::Range;
 
-const MAX_DIM: usize = 12;
+const MAX_DIM: usize = 6;
 
 /// What is known of an array's memory.
 #[derive(Clone, Copy)]
@@ -98,6 +99,7 @@ impl Torch {
     }
 
     /// A view of a plain tensor; `None` where torch cannot describe it (sparse, for instance).
+    #[inline]
     pub fn view(&self, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
         match self.describe {
             Some(describe) => Ok(by_exchange(describe, tensor)),
@@ -116,6 +118,7 @@ fn describe(tensor_type: &Bound<'_, PyAny>) -> Option<Describe> {
     (table.header.major == 1).then_some(table.describe).flatten()
 }
 
+#[inline]
 fn by_exchange(describe: Describe, tensor: &Bound<'_, PyAny>) -> Option<Array> {
     let mut out = std::mem::MaybeUninit::<DlTensor>::zeroed();
     // SAFETY: the object is a torch tensor, and the function fills the descriptor or fails.
@@ -180,7 +183,6 @@ pub fn numpy_view(object: &Bound<'_, PyUntypedArray>) -> Option<Array> {
     let dtype = match (descr.kind(), descr.itemsize()) {
         (b'f', 4) if native => Some(Dtype::F32),
         (b'f', 8) if native => Some(Dtype::F64),
-        (b'f', 2) if native => Some(Dtype::F16),
         _ => None,
     };
     let size = descr.itemsize().max(1) as isize;
@@ -270,48 +272,82 @@ impl Array {
         }
     }
 
+    /// The addresses of each element, in no order.
+    pub fn elements(&self) -> Vec<Range<usize>> {
+        let size = self.dtype.map_or(0, Dtype::size);
+        let mut starts = vec![self.data as usize];
+        for (&n, &stride) in self.shape().iter().zip(&self.strides) {
+            let step = stride as isize * size as isize;
+            let along =
+                |start: usize| (0..n as isize).map(move |k| start.wrapping_add_signed(k * step));
+            starts = starts.into_iter().flat_map(along).collect();
+        }
+        starts.into_iter().map(|start| start..start + size).collect()
+    }
+
+    /// The memory without the shape; `None` for types that steps do not compute with.
+    pub fn span(&self) -> Option<Span> {
+        let Self { data, writable, .. } = *self;
+        self.dtype.map(|dtype| Span { data, len: self.len(), dtype, writable })
+    }
+}
+
+/// A dense stretch of memory.
+#[derive(Clone, Copy)]
+pub struct Span {
+    data: *mut u8,
+    len: usize,
+    dtype: Dtype,
+    /// Whether it may be written.
+    pub writable: bool,
+}
+
+impl Span {
+    /// The addresses it covers.
+    pub fn addresses(&self) -> Range<usize> {
+        let start = self.data as usize;
+        start..start + self.len * self.dtype.size()
+    }
+
     /// The elements, to write.
     ///
     /// # Safety
     /// The array is dense, on the processor, kept alive by the caller for `'a`, and nobody else
     /// touches its elements meanwhile.
-    pub unsafe fn tensor<'a>(&self, dtype: Dtype) -> Tensor<'a> {
+    pub unsafe fn tensor<'a>(&self) -> Tensor<'a> {
         // SAFETY: the caller's promise; numpy's and torch's elements are initialised and aligned.
-        unsafe { Tensor::from_raw(self.data, self.len(), dtype) }
+        unsafe { Tensor::from_raw(self.data, self.len, self.dtype) }
     }
 
     /// The elements, to read.
     ///
     /// # Safety
-    /// As for [`Array::tensor`], but others may read too.
-    pub unsafe fn read<'a>(&self, dtype: Dtype) -> View<'a> {
+    /// As for [`Span::tensor`], but others may read too.
+    pub unsafe fn read<'a>(&self) -> View<'a> {
         // SAFETY: as above.
-        unsafe { View::from_raw(self.data, self.len(), dtype) }
+        unsafe { View::from_raw(self.data, self.len, self.dtype) }
     }
 
-    /// The one element of a counter.
+    /// The one element of a counter, if it can be read as one.
     pub fn scalar(&self) -> Option<f64> {
-        if self.len() != 1 || !self.cpu {
-            return None;
-        }
         // SAFETY: one element of this type, alive while the caller holds the array.
         unsafe {
-            match self.dtype? {
-                Dtype::F32 => Some((*self.data.cast::<f32>()).into()),
-                Dtype::F64 => Some(*self.data.cast::<f64>()),
-                Dtype::Bf16 | Dtype::F16 => None,
+            match self.dtype {
+                Dtype::F32 if self.len == 1 => Some((*self.data.cast::<f32>()).into()),
+                Dtype::F64 if self.len == 1 => Some(*self.data.cast::<f64>()),
+                _ => None,
             }
         }
     }
 
-    /// Sets the one element of a counter that [`Array::scalar`] could read.
+    /// Sets the one element of a counter that [`Span::scalar`] could read.
     pub fn set_scalar(&self, value: f64) {
         // SAFETY: as for `scalar`, and the GIL keeps other writers away.
         unsafe {
             match self.dtype {
-                Some(Dtype::F32) => *self.data.cast::<f32>() = value as f32,
-                Some(Dtype::F64) => *self.data.cast::<f64>() = value,
-                _ => {}
+                Dtype::F32 => *self.data.cast::<f32>() = value as f32,
+                Dtype::F64 => *self.data.cast::<f64>() = value,
+                Dtype::Bf16 | Dtype::F16 => {}
             }
         }
     }

@@ -172,7 +172,7 @@ def _broken(label: str) -> str:
 
 
 def spread(ends: Sequence[float], gap: float) -> list[float]:
-    """Move heights apart to at least `gap`, as little as a pass up and a pass down can, in [0, 1].
+    """Move heights apart to at least `gap`, around where they are, in [0, 1].
 
     Parameters
     ----------
@@ -187,16 +187,25 @@ def spread(ends: Sequence[float], gap: float) -> list[float]:
         Heights in the order of `ends`.
     """
     order = sorted(range(len(ends)), key=lambda i: ends[i])
-    heights = list(ends)
-    floor = 0.0
+    rising = _pulled(_pushed(ends, order, gap), order, gap)
+    falling = _pushed(_pulled(ends, order, gap), order, gap)
+    # both keep order and distance, so their mean does; it centres a cluster on its lines
+    return [(low + high) / 2 for low, high in zip(rising, falling, strict=True)]
+
+
+def _pushed(heights: Sequence[float], order: Sequence[int], gap: float) -> list[float]:
+    """Push each height up, off the one below it, and off 0."""
+    moved, floor = list(heights), 0.0
     for i in order:
-        heights[i] = max(heights[i], floor)
-        floor = heights[i] + gap
-    ceiling = 1.0
-    for i in reversed(order):
-        heights[i] = min(heights[i], ceiling)
-        ceiling = heights[i] - gap
-    return heights
+        moved[i] = max(moved[i], floor)
+        floor = moved[i] + gap
+    return moved
+
+
+def _pulled(heights: Sequence[float], order: Sequence[int], gap: float) -> list[float]:
+    """Pull each height down, off the one above it, and off 1."""
+    flipped = _pushed([1 - height for height in heights], order[::-1], gap)
+    return [1 - height for height in flipped]
 
 
 def _headings(figure: Figure, result: Result) -> None:

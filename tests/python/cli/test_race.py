@@ -107,13 +107,13 @@ def test_nobody_wins_if_all_diverge(thalweg, tmp_path):
 
 
 def test_settings_reach_the_optimizer(thalweg, tmp_path):
-    entrants = "torch:AdamW:amsgrad=true:betas=(0.8,0.9),torch:AdamW:lr=0.02,torch:AdamW"
+    entrants = "torch:AdamW:amsgrad=true:betas=(0.8,0.9),torch:AdamW:lr=0.03,torch:AdamW"
     record, _ = race(thalweg, tmp_path, "--optimizers", entrants, "--epochs", 1)
     by_label = {entry["optimizer"]: entry for entry in record["ranking"]}
     assert set(by_label) == {
-        "torch:AdamW:amsgrad=True:betas=(0.8, 0.9)", "torch:AdamW:lr=0.02", "torch:AdamW",
+        "torch:AdamW:amsgrad=True:betas=(0.8, 0.9)", "torch:AdamW:lr=0.03", "torch:AdamW",
     }  # fmt: skip
-    assert by_label["torch:AdamW:lr=0.02"]["lr"] == 0.02
+    assert by_label["torch:AdamW:lr=0.03"]["lr"] == 0.03
     settings = by_label["torch:AdamW:amsgrad=True:betas=(0.8, 0.9)"]["settings"]
     assert settings["amsgrad"] is True
     assert settings["betas"] == [0.8, 0.9]
