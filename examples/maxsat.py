@@ -14,7 +14,9 @@ def main() -> None:
     print(problem)
 
     run = problem.polystep(300, seed=0)
-    print(f"polystep: {100 * run.satisfied:.2f} % satisfied in {run.seconds:.1f} s, {run.nit} steps")
+    print(
+        f"polystep: {100 * run.satisfied:.2f} % satisfied in {run.seconds:.1f} s, {run.nit} steps"
+    )
     walk = problem.polish(run.x, max_flips=2_000_000, seed=0)
     print(f"polish:   {100 * walk.satisfied:.2f} % satisfied in {walk.seconds:.1f} s more")
 

@@ -11,7 +11,7 @@ from thalweg.search.objectives._arrays import Bits, as_flips
 
 
 class MaxSatState:
-    """An assignment with its cost and the gain of every flip, kept up to date; see `MaxSat.state`."""
+    """An assignment with its cost and the gain of each flip, kept up to date: `MaxSat.state`."""
 
     def __init__(self, core: Any) -> None:
         self._core = core
