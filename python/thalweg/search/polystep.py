@@ -51,6 +51,8 @@ class PolyStep:
     radius : float, optional
         First automatic probe radius. Default: a fifth of the width of `bounds`, else the
         root mean square of `x0`, else 1.
+    radius_limit : float, default 1000
+        Largest automatic probe radius, in first ones.
     jitter : float, default 0.0
         Random relative change of the probe radius, in [0, 1).
     solver : str or solver, default "softmax"
@@ -145,6 +147,7 @@ class PolyStep:
         step_radius: str | float | _Choice = "auto",
         probe_radius: str | float | _Choice = "auto",
         radius: float | None = None,
+        radius_limit: float = 1e3,
         jitter: float = 0.0,
         solver: str | _Choice = "softmax",
         scale_cost: None | float | str = "global_std",
@@ -182,6 +185,7 @@ class PolyStep:
             "ent_epsilon": ent_epsilon,
             "step_radius": _automatic(step_radius, 0.3 * radius),
             "probe_radius": _automatic(probe_radius, radius),
+            "radius_limit": radius_limit,
             "jitter": jitter,
             "solver": solver,
             "scale_cost": "none" if scale_cost is None else scale_cost,
