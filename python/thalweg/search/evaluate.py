@@ -11,6 +11,9 @@ from torch.func import functional_call, vmap
 
 __all__ = ["Evaluator"]
 
+# How torch words a backward call where no graph exists, outside and inside of vmap.
+_BACKWARD = ("does not require grad", "backward() called inside a functorch transform")
+
 
 class _Closure(nn.Module):
     """A closure as a module, so that `functional_call` reaches the model inside it."""
@@ -87,7 +90,8 @@ class Evaluator:
 
         self._reset()
         out = vmap(call, randomness="same")(stacked)
-        return out.detach()  # type: ignore[no-any-return]
+        # Inside of vmap a tensor does not say so.
+        return _plain(out)
 
     def _looped(self, closure: Callable[[], Any], variants: dict[str, Tensor]) -> Tensor:
         count = len(next(iter(variants.values())))
@@ -121,7 +125,7 @@ def _run(closure: Callable[[], Any]) -> Any:
         try:
             return closure()
         except RuntimeError as error:
-            if "does not require grad" in str(error):
+            if any(sign in str(error) for sign in _BACKWARD):
                 raise _RefusedError(
                     "closure must return a loss without calling backward, got a call of "
                     "backward; delete it: no gradient is used"
@@ -137,14 +141,18 @@ def _scalar(loss: Any) -> Tensor:
             f"closure must return a loss as a tensor or number, got {type(loss).__name__}; "
             "return the loss alone"
         )
-    if loss.requires_grad:
-        raise _RefusedError(
-            "closure must return a loss without gradients, got one that requires grad; "
-            "drop torch.enable_grad from the closure"
-        )
     if loss.numel() != 1 or loss.is_complex():
         raise _RefusedError(
             f"closure must return one real number, got shape {tuple(loss.shape)}; "
             "reduce it, for instance with mean()"
         )
-    return loss.reshape(())
+    return _plain(loss.reshape(()))
+
+
+def _plain(loss: Tensor) -> Tensor:
+    if loss.requires_grad:
+        raise _RefusedError(
+            "closure must return a loss without gradients, got one that requires grad; "
+            "drop torch.enable_grad from the closure"
+        )
+    return loss

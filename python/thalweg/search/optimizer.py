@@ -18,7 +18,8 @@ from thalweg.search.evaluate import Evaluator  # noqa: E402
 
 __all__ = ["PolyStepOptimizer"]
 
-_FLOATS = 2**24
+# Variants at once: more leave the cache of a CPU, fewer leave an accelerator idle.
+_CPU_FLOATS, _CPU_MOST, _DEVICE_FLOATS = 2**18, 128, 2**24
 
 
 class PolyStepOptimizer:
@@ -44,7 +45,8 @@ class PolyStepOptimizer:
         Steps between redraws of the subspace: what was found is folded into the weights and fresh
         directions are drawn. 0 for never.
     chunk_size : int, optional
-        Variants evaluated at once; default as many as fit into 64 MB of weights.
+        Variants evaluated at once; default as many as fit into the cache of a CPU,
+        or 64 MB of weights elsewhere.
     evaluate : {"auto", "vmap", "loop"}, default "auto"
         Batched through torch.func, or one after the other. `evaluator.reason` says why "auto"
         fell back.
@@ -245,9 +247,7 @@ class PolyStepOptimizer:
         per_row = _vertices(self.search._given["polytope"], p) * self.search._given["num_probe"]
         rows = -(-(end - start) // p)
         inside = [n for n in self._bases if start <= self._starts[n] < end]
-        size = max(self.parameters[n].numel() for n in inside)
-        fit = self._chunk if self._chunk is not None else max(1, _FLOATS // size)
-        stride = max(1, fit // per_row)
+        stride = max(1, self._fit([self.parameters[n] for n in inside]) // per_row)
         for row in range(0, rows, stride):
             n = min(stride, rows - row)
             offsets = np.empty((n * per_row, self._width))
@@ -265,6 +265,15 @@ class PolyStepOptimizer:
             told[index : index + n * per_row] = costs(variants).double().cpu().numpy()
             index += n * per_row
         return index
+
+    def _fit(self, inside: list[Any]) -> int:
+        """Variants at once."""
+        if self._chunk is not None:
+            return self._chunk
+        size = max(int(p.numel()) for p in inside)
+        if inside[0].device.type == "cpu":
+            return max(1, min(_CPU_FLOATS // size, _CPU_MOST))
+        return max(1, _DEVICE_FLOATS // size)
 
     def _draw(self) -> None:
         key = (self._seed, self._draws)
@@ -324,7 +333,7 @@ class PolyStepOptimizer:
 
 
 def _vertices(polytope: str, p: int) -> int:
-    return {"orthoplex": 2 * p, "simplex": p + 1, "cube": 2**p}[polytope]
+    return {"orthoplex": 2 * p, "simplex": p + 1, "cube": int(2**p)}[polytope]
 
 
 def _choose(name: str, value: str, allowed: tuple[str, ...]) -> None:

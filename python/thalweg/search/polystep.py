@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg._core import SearchPolyStep
-from thalweg.search._arguments import as_bounds, as_costs, as_seed, as_start
+from thalweg.search._arguments import Bounds, as_bounds, as_costs, as_seed, as_start
 from thalweg.search.choices import _Choice
 
 __all__ = ["Best", "PolyStep"]
@@ -58,7 +58,7 @@ class PolyStep:
     solver : str or solver, default "softmax"
         "softmax", "sinkhorn", "greedy", "top_k", "tempered", or an object of
         `thalweg.search.choices` with settings.
-    scale_cost : None, float or str, default "global_std"
+    scale_cost : float, str or None, default "global_std"
         None, a divisor, "mean", "max_cost", "row_std", "global_std" or "ranks".
     momentum : float or (float, float), default 0.8
         Factor of the velocity, in [0, 1); a pair is walked through in `max_iterations` steps.
@@ -77,7 +77,7 @@ class PolyStep:
         Let rotations start with the previous direction of their block.
     groups : sequence of int, optional
         Ends of groups of coordinates (layers): each has its own radii and scale of costs.
-    bounds : pair of array_like, (d, 2) array or scipy Bounds, optional
+    bounds : d pairs (low, high), or `Bounds`, scipy's or ours, optional
         Candidates and moves are clipped to this box.
     compat : iterable of str, default ()
         Published behaviour where it differs: "repair" replaces bad costs by
@@ -150,7 +150,7 @@ class PolyStep:
         radius_limit: float = 1e3,
         jitter: float = 0.0,
         solver: str | _Choice = "softmax",
-        scale_cost: None | float | str = "global_std",
+        scale_cost: float | str | None = "global_std",
         momentum: float | tuple[float, float] = 0.8,
         velocity_lr: float | None = None,
         max_iterations: int = 50,
@@ -199,7 +199,7 @@ class PolyStep:
             "biased_rotation": biased_rotation,
             "published_repair": "repair" in compat,
         }
-        self._given = {
+        self._given: dict[str, Any] = {
             name: value._setting() if isinstance(value, _Choice) else value
             for name, value in given.items()
             if value is not None
@@ -214,7 +214,8 @@ class PolyStep:
         settings = list(self._given.items())
         flat = np.ascontiguousarray(start).reshape(-1)
         dim = self._shape[-1]
-        self._core = SearchPolyStep(flat, dim, settings, self._groups, self._box, seed)
+        box = None if self._box is None else tuple(self._box)
+        self._core = SearchPolyStep(flat, dim, settings, self._groups, box, seed)
 
     @classmethod
     def published(cls, x0: ArrayLike, **changes: Any) -> PolyStep:
@@ -419,7 +420,7 @@ def _automatic(radius: str | float | _Choice, first: float) -> Any:
     return ("auto", [float(first)]) if radius == "auto" else radius
 
 
-def _first_radius(start: Array, box: tuple[Array, Array] | None) -> float:
+def _first_radius(start: Array, box: Bounds | None) -> float:
     if box is not None:
         width = box[1] - box[0]
         width = width[np.isfinite(width) & (width > 0)]

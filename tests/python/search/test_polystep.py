@@ -12,6 +12,7 @@ import thalweg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from thalweg.search import (
+    Bounds,
     Cosine,
     KLSoftmax,
     Linear,
@@ -276,7 +277,7 @@ def test_the_same_bits_for_any_number_of_threads():
 def test_nothing_leaves_the_box(d, p, width, seed):
     low = np.linspace(-1, 0, d)
     high = low + width
-    search = PolyStep(np.full(d, 5.0), particle_dim=p, bounds=(low, high), seed=seed)
+    search = PolyStep(np.full(d, 5.0), particle_dim=p, bounds=Bounds(low, high), seed=seed)
     for _ in range(5):
         candidates = search.ask()
         assert (candidates >= low).all() and (candidates <= high).all()
@@ -376,7 +377,8 @@ def test_defaults_do_the_job(cost, target):
         ({"polytope": "cube", "particle_dim": 30, "probe_radius": 1.0}, "at most 20"),
         ({"groups": [3, 2]}, "groups must be increasing"),
         ({"bounds": [(1, 0)] * 40}, "low <= high"),
-        ({"bounds": ([0, 0, 0], 1)}, "bounds must be"),
+        ({"bounds": ([0, 0, 0], 1)}, "bounds must be 40 pairs"),
+        ({"bounds": Bounds([0, 0, 0], 1)}, "bounds must fit 40"),
         ({"compat": ["all"]}, "compat must be a subset"),
         ({"seed": -1}, "seed must be in"),
     ],
