@@ -101,11 +101,15 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Value { name, allowed, given, fix } | Self::Type { name, allowed, given, fix } => {
+            Self::Value { name, allowed, given, fix }
+            | Self::Type { name, allowed, given, fix } => {
                 write!(f, "{name} must be {allowed}, got {given}; {fix}")
             }
             Self::Shape { name, given, other, expected, fix } => {
-                write!(f, "{name} of shape {given} does not match {other} of shape {expected}; {fix}")
+                write!(
+                    f,
+                    "{name} of shape {given} does not match {other} of shape {expected}; {fix}"
+                )
             }
             Self::Overlap { first, second } => write!(
                 f,
@@ -126,9 +130,6 @@ mod tests {
     #[test]
     fn a_message_says_what_was_given_what_is_allowed_and_what_to_do() {
         let error = Error::value("betas[1]", "in [0, 1)", 1.0, "a usual value is 0.999");
-        assert_eq!(
-            error.to_string(),
-            "betas[1] must be in [0, 1), got 1; a usual value is 0.999"
-        );
+        assert_eq!(error.to_string(), "betas[1] must be in [0, 1), got 1; a usual value is 0.999");
     }
 }

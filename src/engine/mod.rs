@@ -1,6 +1,8 @@
 //! What every method stands on, and the only place with threads, CPU features and `unsafe`.
 
 pub mod error;
+pub mod gemm;
+pub mod pass;
 pub mod real;
 pub mod reduce;
 pub mod rng;

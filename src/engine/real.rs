@@ -4,12 +4,15 @@
 //! one and the same function runs on [`Lane`]s of f32 and f64, which the compiler packs into
 //! vectors, and on [`Trace`](super::trace::Trace), which records it as an expression.
 
-use super::simd::Level;
+use super::tensor::Dtype;
 use std::ops::{Add, BitAnd, BitOr, Div, Mul, Neg, Not, Sub};
 
 /// Arithmetic on one coordinate.
 pub trait Real:
     Copy
+    + Send
+    + Sync
+    + 'static
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
@@ -53,7 +56,11 @@ pub trait Real:
     #[inline(always)]
     fn sign(self) -> Self {
         let zero = Self::of(0.0);
-        Self::select(self.gt(zero), Self::of(1.0), Self::select(self.lt(zero), Self::of(-1.0), zero))
+        Self::select(
+            self.gt(zero),
+            Self::of(1.0),
+            Self::select(self.lt(zero), Self::of(-1.0), zero),
+        )
     }
     /// The larger one; NaN when either is, as in torch.
     #[inline(always)]
@@ -69,6 +76,8 @@ pub trait Real:
 
 /// A machine float that kernels compute in.
 pub trait Float: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + 'static {
+    /// How it is stored.
+    const DTYPE: Dtype;
     /// Rounds once.
     fn from_f64(value: f64) -> Self;
     /// Widens.
@@ -92,8 +101,9 @@ pub trait Float: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + '
 }
 
 macro_rules! float {
-    ($float:ident, $exp:path) => {
+    ($float:ident, $dtype:expr, $exp:path) => {
         impl Float for $float {
+            const DTYPE: Dtype = $dtype;
             #[inline(always)]
             fn from_f64(value: f64) -> Self {
                 value as Self
@@ -137,8 +147,8 @@ macro_rules! float {
         }
     };
 }
-float!(f32, exp_f32);
-float!(f64, exp_f64);
+float!(f32, Dtype::F32, exp_f32);
+float!(f64, Dtype::F64, exp_f64);
 
 /// Splits `x` into `k ln 2 + r` with |r| <= ln 2 / 2, sums the series of exp(r) and scales by 2^k.
 /// Branch-free, so that it vectorizes, unlike the C library's.
@@ -198,17 +208,17 @@ fn exp_f32(x: f32) -> f32 {
     if x.is_nan() { x } else { scaled }
 }
 
-/// A float inside code compiled for the SIMD level `LEVEL`.
+/// A float inside code that is inlined at `SITE`.
 ///
-/// The level is part of the type so that each level gets its own copy of a formula, inlined into
-/// its one caller; a shared copy would stay at the baseline.
+/// The [site](super::sweep::site) is part of the type so that each gets its own copy of a formula,
+/// compiled for the SIMD level of its one caller; a shared copy would stay at the baseline.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(transparent)]
-pub struct Lane<F, const LEVEL: u8 = { Level::Baseline as u8 }>(pub F);
+pub struct Lane<F, const SITE: u8 = 0>(pub F);
 
 macro_rules! binary {
     ($($trait:ident $name:ident),*) => {$(
-        impl<F: Float, const LEVEL: u8> $trait for Lane<F, LEVEL> {
+        impl<F: Float, const SITE: u8> $trait for Lane<F, SITE> {
             type Output = Self;
             #[inline(always)]
             fn $name(self, other: Self) -> Self {
@@ -219,7 +229,7 @@ macro_rules! binary {
 }
 binary!(Add add, Sub sub, Mul mul, Div div);
 
-impl<F: Float, const LEVEL: u8> Neg for Lane<F, LEVEL> {
+impl<F: Float, const SITE: u8> Neg for Lane<F, SITE> {
     type Output = Self;
     #[inline(always)]
     fn neg(self) -> Self {
@@ -227,7 +237,7 @@ impl<F: Float, const LEVEL: u8> Neg for Lane<F, LEVEL> {
     }
 }
 
-impl<F: Float, const LEVEL: u8> Real for Lane<F, LEVEL> {
+impl<F: Float, const SITE: u8> Real for Lane<F, SITE> {
     type Mask = bool;
 
     #[inline(always)]
@@ -273,7 +283,10 @@ mod tests {
         for i in -74_000..71_000 {
             let x = f64::from(i) * 0.01 + 0.001_3;
             let (ours, std) = (exp_f64(x), x.exp());
-            assert!(ours == std || (ours - std).abs() <= 4.5e-16 * std + f64::MIN_POSITIVE * 1e-15, "{x} {ours} {std}");
+            assert!(
+                ours == std || (ours - std).abs() <= 4.5e-16 * std + f64::MIN_POSITIVE * 1e-15,
+                "{x} {ours} {std}"
+            );
         }
         for i in -10_300..8_870 {
             let x = i as f32 * 0.01 + 0.001_3;

@@ -1,6 +1,6 @@
 //! Reductions in f64 and in a fixed order: lanes inside a chunk, then chunk after chunk.
 
-use super::real::Float;
+use super::real::{Float, Lane, Real};
 use super::simd::{self, Kernel};
 
 const LANES: usize = 16;
@@ -10,11 +10,32 @@ pub fn sum_of_squares<F: Float>(data: &[F]) -> f64 {
     fold(data, 0.0, |acc, x| acc + x * x, |a, b| a + b)
 }
 
+/// Sum, accumulated in f64.
+pub fn sum<F: Float>(data: &[F]) -> f64 {
+    fold(data, 0.0, |acc, x| acc + x, |a, b| a + b)
+}
+
 /// Largest absolute value, NaN if any element is NaN, 0 for an empty slice.
 pub fn max_abs<F: Float>(data: &[F]) -> f64 {
-    // max() would drop NaN; a comparison that fails for NaN keeps it.
-    let larger = |a: f64, b: f64| if a >= b || a.is_nan() { a } else { b };
-    fold(data, 0.0, move |acc, x| larger(acc, x.abs()), larger)
+    struct MaxAbs<'a, F>(&'a [F]);
+    impl<F: Float> Kernel for MaxAbs<'_, F> {
+        type Output = f64;
+        #[inline(always)]
+        fn run(self) -> f64 {
+            let larger = |a: Lane<F>, b: Lane<F>| Real::max(a, b);
+            let mut lanes = [Lane::<F>::of(0.0); 4 * LANES];
+            let blocks = self.0.chunks_exact(4 * LANES);
+            let tail = blocks.remainder().iter();
+            let tail = tail.fold(Lane::of(0.0), |acc, &x| larger(acc, Real::abs(Lane(x))));
+            for block in blocks {
+                for (lane, &x) in lanes.iter_mut().zip(block) {
+                    *lane = larger(*lane, Real::abs(Lane(x)));
+                }
+            }
+            lanes.into_iter().fold(tail, larger).0.to_f64()
+        }
+    }
+    simd::dispatch(MaxAbs(data))
 }
 
 /// Inner product, accumulated in f64.

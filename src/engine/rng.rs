@@ -25,7 +25,12 @@ impl Philox {
         for _ in 0..10 {
             let a = u64::from(c[0]) * 0xD251_1F53;
             let b = u64::from(c[2]) * 0xCD9E_8D57;
-            c = [(b >> 32) as u32 ^ c[1] ^ k[0], b as u32, (a >> 32) as u32 ^ c[3] ^ k[1], a as u32];
+            c = [
+                (b >> 32) as u32 ^ c[1] ^ k[0],
+                b as u32,
+                (a >> 32) as u32 ^ c[3] ^ k[1],
+                a as u32,
+            ];
             k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
         }
         c

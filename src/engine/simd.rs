@@ -24,7 +24,14 @@ impl Level {
             #[cfg(target_arch = "x86_64")]
             {
                 use std::arch::is_x86_feature_detected as has;
-                if has!("avx2") && has!("fma") && has!("f16c") && has!("bmi1") && has!("bmi2") && has!("popcnt") && has!("lzcnt") {
+                if has!("avx2")
+                    && has!("fma")
+                    && has!("f16c")
+                    && has!("bmi1")
+                    && has!("bmi2")
+                    && has!("popcnt")
+                    && has!("lzcnt")
+                {
                     levels.push(Self::Avx2);
                     if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
                         levels.push(Self::Avx512);
@@ -74,7 +81,9 @@ pub fn dispatch_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
         fn avx2<K: Kernel>(kernel: K) -> K::Output {
             kernel.run()
         }
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,popcnt,lzcnt")]
+        #[target_feature(
+            enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c,bmi1,bmi2,popcnt,lzcnt"
+        )]
         fn avx512<K: Kernel>(kernel: K) -> K::Output {
             kernel.run()
         }

@@ -86,11 +86,7 @@ pub fn map<T: Send>(tasks: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
 }
 
 /// Calls `work(index, chunk)` for consecutive chunks of `size` elements (the last may be shorter).
-pub fn for_each_chunk<T: Send>(
-    data: &mut [T],
-    size: usize,
-    work: impl Fn(usize, &mut [T]) + Sync,
-) {
+pub fn for_each_chunk<T: Send>(data: &mut [T], size: usize, work: impl Fn(usize, &mut [T]) + Sync) {
     let length = data.len();
     let base = Shared(data.as_mut_ptr());
     for_each(length.div_ceil(size), |index| {

@@ -1,5 +1,9 @@
 //! Bindings: borrow buffers, release the GIL, call one core function, map the error.
 
+mod array;
+mod gather;
+mod optim;
+
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -34,6 +38,6 @@ fn get_num_threads() -> usize {
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
-    search::register(module)?;
-    Ok(())
+    optim::register(module)?;
+    search::register(module)
 }

@@ -323,34 +323,42 @@ class PolyStep:
 
     @property
     def population(self) -> int:
+        """Candidates of a step."""
         return int(self._core.population())
 
     @property
     def x(self) -> Array:
+        """Where the search stands, of the shape of x0."""
         return np.asarray(self._core.x()).reshape(self._shape)
 
     @property
     def best(self) -> Best:
+        """The cheapest candidate so far and its cost."""
         return Best(self._core.best_x(), self._core.costs()[0])
 
     @property
     def mean_cost(self) -> float:
+        """Mean probe cost of the last step."""
         return float(self._core.costs()[1])
 
     @property
     def effective_lr(self) -> float:
+        """Multiple of the finite-difference gradient nearest to the last move."""
         return float(self._core.costs()[2])
 
     @property
     def step(self) -> int:
+        """Steps so far, coasting ones included."""
         return int(self._core.counters()[0])
 
     @property
     def evaluations(self) -> int:
+        """Costs told so far."""
         return int(self._core.counters()[1])
 
     @property
     def nonfinite(self) -> int:
+        """How many of the costs were NaN or infinite."""
         return int(self._core.counters()[2])
 
     def radii(self, group: int = 0) -> dict[str, float]:

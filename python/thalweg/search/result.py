@@ -10,7 +10,7 @@ __all__ = ["OptimizeResult", "result_class"]
 
 @cache
 def result_class() -> type[Any]:
-    """scipy's class, imported on first use because that is slow, or the one below."""
+    """The class of scipy, imported on first use because that is slow, or the one below."""
     try:
         from scipy.optimize import OptimizeResult as Scipy
     except ImportError:

@@ -52,7 +52,7 @@ impl PolyStep {
     /// [`Error::Value`] for settings out of range, [`Error::NonFinite`] for a NaN in `x0`.
     pub fn new(config: Config, x0: &[f64], dim: usize) -> Result<Self> {
         config.check(dim)?;
-        if x0.is_empty() || x0.len() % dim != 0 {
+        if x0.is_empty() || !x0.len().is_multiple_of(dim) {
             return Err(Error::value("x0", "whole solutions", x0.len(), "pass (n, d) numbers"));
         }
         if x0.iter().any(|x| !x.is_finite()) {

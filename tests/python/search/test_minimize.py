@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from thalweg.search import PolyStep, methods, minimize, register
 from thalweg.search.result import OptimizeResult, result_class
 
@@ -27,8 +28,11 @@ def test_result_is_scipys():
     optimize = pytest.importorskip("scipy.optimize")
     result = minimize(sphere, np.ones(4), seed=0)
     assert isinstance(result, optimize.OptimizeResult)
-    assert result.success and result.status == 0 and "step radius" in result.message
-    assert result.fun < 1e-10 and result.fun == sphere(result.x)
+    assert result.success
+    assert result.status == 0
+    assert "step radius" in result.message
+    assert result.fun < 1e-10
+    assert result.fun == sphere(result.x)
     assert result.nfev == result.nit * 9
 
 
@@ -40,7 +44,9 @@ def test_our_result_behaves_alike(monkeypatch):
     finally:
         result_class.cache_clear()
     assert type(result) is OptimizeResult
-    assert result["fun"] == result.fun and "nfev" in dir(result) and "fun" in repr(result)
+    assert result["fun"] == result.fun
+    assert "nfev" in dir(result)
+    assert "fun" in repr(result)
     result.extra = 1
     assert result["extra"] == 1
     del result.extra
@@ -64,7 +70,9 @@ def test_budgets_args_and_bounds():
     result = minimize(shifted, np.zeros(3), (np.full(3, 2.0),), bounds=[(0, 1)] * 3, seed=0)
     np.testing.assert_allclose(result.x, 1.0)
     result = minimize(sphere, np.ones(3), seed=0, maxfev=70)
-    assert result.status == 1 and result.nfev == 63 and not result.success
+    assert result.status == 1
+    assert result.nfev == 63
+    assert not result.success
     assert minimize(sphere, np.ones(3), seed=0, maxfev=1).nit == 1
     assert minimize(sphere, np.ones(3), seed=0, maxiter=4).status == 2
 
@@ -77,7 +85,8 @@ def test_callbacks_follow_scipy():
         return len(seen) == 5
 
     result = minimize(sphere, np.ones(3), seed=0, callback=with_result)
-    assert result.status == 3 and result.nit == 5
+    assert result.status == 3
+    assert result.nit == 5
     assert seen == sorted(seen, reverse=True)
 
     def with_x(xk):
@@ -98,8 +107,10 @@ def test_interruption_returns_the_best_so_far():
         return sphere(x)
 
     result = minimize(fun, np.ones(3), seed=0)
-    assert result.status == 4 and "interrupted" in result.message
-    assert result.nfev == 11 and result.fun == sphere(result.x) < 3.0
+    assert result.status == 4
+    assert "interrupted" in result.message
+    assert result.nfev == 11
+    assert result.fun == sphere(result.x) < 3.0
 
 
 def test_bad_costs_are_reported():
@@ -107,7 +118,8 @@ def test_bad_costs_are_reported():
         return np.nan if x[0] > 1.0 else sphere(x)
 
     result = minimize(fun, np.ones(3), seed=0)
-    assert result.nonfinite > 0 and "NaN or infinite" in result.message
+    assert result.nonfinite > 0
+    assert "NaN or infinite" in result.message
     assert result.fun < 1e-8
 
 
@@ -133,9 +145,11 @@ def test_other_methods_register_under_a_name():
             return "drawn once"
 
     register("fixed-test", Fixed)
-    assert "fixed-test" in methods() and "polystep" in methods()
+    assert "fixed-test" in methods()
+    assert "polystep" in methods()
     result = minimize(sphere, np.ones(2), method="fixed-test", seed=0, options={"size": 7})
-    assert result.nfev == 7 and result.message == "drawn once"
+    assert result.nfev == 7
+    assert result.message == "drawn once"
 
 
 def test_refuses():
@@ -166,4 +180,5 @@ def test_import_needs_numpy_alone():
 
 def test_default_options_reach_the_searcher():
     result = minimize(sphere, np.ones(4), seed=0, options={"particle_dim": 4}, maxiter=2)
-    assert isinstance(result.searcher, PolyStep) and result.searcher.population == 9
+    assert isinstance(result.searcher, PolyStep)
+    assert result.searcher.population == 9

@@ -9,8 +9,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from thalweg.search import PolyStepOptimizer  # noqa: E402
 from torch import nn  # noqa: E402
+
+from thalweg.search import PolyStepOptimizer  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +124,8 @@ def test_falls_back_to_the_loop_and_says_why():
     model = Branch()
     optimizer = PolyStepOptimizer(model, rank=2, seed=0)
     optimizer.step(closure_of(model))
-    assert optimizer.evaluator.mode == "loop" and optimizer.evaluator.reason
+    assert optimizer.evaluator.mode == "loop"
+    assert optimizer.evaluator.reason
     with pytest.raises(RuntimeError):
         PolyStepOptimizer(model, rank=2, evaluate="vmap", seed=0).step(closure_of(model))
 
@@ -251,7 +253,8 @@ def test_sparse_bases_have_unit_rows_and_match_their_dense_form(monkeypatch):
     monkeypatch.setattr(subspace, "_DENSE_BYTES", 0)
     like = torch.zeros(20, 30, dtype=torch.float64)
     basis = subspace.draw("w", like, "per_layer", 4, (0, 0))
-    assert basis.index is not None and basis.coords == 4 * 50
+    assert basis.index is not None
+    assert basis.coords == 4 * 50
     rows = basis.rows(0, basis.coords, like)
     c = torch.randn(basis.coords, dtype=torch.float64)
     torch.testing.assert_close(basis.expand(c).reshape(-1), c @ rows)

@@ -6,11 +6,12 @@ import copy
 import pickle
 
 import numpy as np
-import oracle
 import pytest
-import thalweg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import oracle
+
+import thalweg
 from thalweg.search import (
     Bounds,
     Cosine,
@@ -52,12 +53,27 @@ def follow(search, reference, steps, cost=bumpy):
 @pytest.mark.parametrize("p", [1, 2, 3])
 @pytest.mark.parametrize("how", [None, 2.5, "mean", "max_cost", "row_std", "global_std", "ranks"])
 def test_a_step_equals_the_oracle(polytope, p, how):
-    fixed = dict(particle_dim=p, polytope=polytope, epsilon=0.5, step_radius=0.6, probe_radius=1.4)
+    fixed = {
+        "particle_dim": p,
+        "polytope": polytope,
+        "epsilon": 0.5,
+        "step_radius": 0.6,
+        "probe_radius": 1.4,
+    }
     search = PolyStep(start(6), **fixed, scale_cost=how, momentum=0.0, seed=1)
     v = oracle.counts(polytope, p)
 
     def reference(t, x, candidates, costs):
-        settings = dict(p=p, v=v, k=1, eps=0.5, s=0.3, rho=0.7, how=how, solver="softmax")
+        settings = {
+            "p": p,
+            "v": v,
+            "k": 1,
+            "eps": 0.5,
+            "s": 0.3,
+            "rho": 0.7,
+            "how": how,
+            "solver": "softmax",
+        }
         return x + oracle.move(x, candidates, costs, **settings)
 
     follow(search, reference, 50)
@@ -72,7 +88,16 @@ def test_solvers_and_probes_equal_the_oracle(solver, k):
     )  # fmt: skip
 
     def reference(t, x, candidates, costs):
-        settings = dict(p=4, v=8, k=k, eps=0.7, s=0.7, rho=1.4, how=None, solver=solver)
+        settings = {
+            "p": 4,
+            "v": 8,
+            "k": k,
+            "eps": 0.7,
+            "s": 0.7,
+            "rho": 1.4,
+            "how": None,
+            "solver": solver,
+        }
         return x + oracle.move(x, candidates, costs, **settings)
 
     follow(search, reference, 20)
@@ -87,7 +112,16 @@ def test_sinkhorn_equals_plain_scaling_iterations():
     for _ in range(5):
         candidates = search.ask()
         costs = bumpy(candidates)
-        settings = dict(p=2, v=4, k=1, eps=0.8, s=0.8, rho=0.8, how="mean", solver="sinkhorn")
+        settings = {
+            "p": 2,
+            "v": 4,
+            "k": 1,
+            "eps": 0.8,
+            "s": 0.8,
+            "rho": 0.8,
+            "how": "mean",
+            "solver": "sinkhorn",
+        }
         x = x + oracle.move(x, candidates, costs, **settings)
         search.tell(costs)
         np.testing.assert_allclose(search.x, x, atol=1e-9)
@@ -116,7 +150,16 @@ def test_momentum_and_schedules_equal_the_oracle():
         eps = max(1.0 - 0.1 * t, 0.2)
         s = 0.1 + 0.35 * (1 + np.cos(np.pi * min(t, 8) / 8))
         rho = 1.5 * (t + 1) ** -0.6
-        settings = dict(p=2, v=4, k=1, eps=eps, s=s, rho=rho, how=1.0, solver="softmax")
+        settings = {
+            "p": 2,
+            "v": 4,
+            "k": 1,
+            "eps": eps,
+            "s": s,
+            "rho": rho,
+            "how": 1.0,
+            "solver": "softmax",
+        }
         velocity = (0.5 + min(1, t / 10) * 0.45) * velocity + oracle.move(
             x, candidates, costs, **settings
         )
@@ -134,7 +177,16 @@ def test_amortised_steps_coast_along_the_mean_move():
 
     def reference(t, x, candidates, costs):
         nonlocal mean
-        settings = dict(p=2, v=4, k=1, eps=1.0, s=0.5, rho=1.0, how=1.0, solver="softmax")
+        settings = {
+            "p": 2,
+            "v": 4,
+            "k": 1,
+            "eps": 1.0,
+            "s": 0.5,
+            "rho": 1.0,
+            "how": 1.0,
+            "solver": "softmax",
+        }
         d = oracle.move(x, candidates, costs, **settings)
         mean = d if mean is None else 0.7 * mean + 0.3 * d
         return x + d + (2 / 3 + 1 / 3) * mean
@@ -264,7 +316,8 @@ def test_the_same_bits_for_any_number_of_threads():
             seen.append(search.x)
     finally:
         thalweg.set_num_threads(0)
-    assert (seen[0] == seen[1]).all() and (seen[0] == seen[2]).all()
+    assert (seen[0] == seen[1]).all()
+    assert (seen[0] == seen[2]).all()
 
 
 @given(
@@ -280,9 +333,11 @@ def test_nothing_leaves_the_box(d, p, width, seed):
     search = PolyStep(np.full(d, 5.0), particle_dim=p, bounds=Bounds(low, high), seed=seed)
     for _ in range(5):
         candidates = search.ask()
-        assert (candidates >= low).all() and (candidates <= high).all()
+        assert (candidates >= low).all()
+        assert (candidates <= high).all()
         search.tell(-candidates.sum(1))
-    assert (search.x >= low).all() and (search.x <= high).all()
+    assert (search.x >= low).all()
+    assert (search.x <= high).all()
     assert search.best.cost <= -low.sum()
 
 
@@ -307,7 +362,8 @@ def test_bad_costs_count_as_worst_and_are_counted():
         costs[7] = -np.inf
         search.tell(costs)
     assert search.nonfinite == 300
-    assert np.isfinite(search.x).all() and search.best.cost < 0.1
+    assert np.isfinite(search.x).all()
+    assert search.best.cost < 0.1
     nothing = PolyStep(np.ones(4), seed=0)
     nothing.ask()
     nothing.tell(np.full(nothing.population, np.nan))
@@ -320,7 +376,8 @@ def test_several_solutions_are_searched_side_by_side():
     assert search.population == 3 + 3 * 2 * 4
     for _ in range(150):
         search.tell((search.ask() ** 2).sum(1))
-    assert search.x.shape == (3, 4) and np.abs(search.x).max() < 1e-2
+    assert search.x.shape == (3, 4)
+    assert np.abs(search.x).max() < 1e-2
 
 
 def test_the_published_forms():

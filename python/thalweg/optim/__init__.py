@@ -1,0 +1,66 @@
+"""Optimizer steps for torch: one fused pass over memory for every rule.
+
+Each class is a `torch.optim.Optimizer`. Besides the hyperparameters of its rule, each takes the
+options of the engine, by keyword:
+
+weight_decay : float >= 0
+    Strength of the decay; the default is the rule's.
+decay : {"coupled", "decoupled", "cautious"}
+    `g + weight_decay * x` before any state sees it; `x * (1 - lr * weight_decay)`; or decoupled
+    where the step already moves `x` towards zero (Chen et al. 2025, arXiv:2510.12402).
+mask : {None, "cautious", "grams"}
+    Move only coordinates whose step agrees with the gradient, and those by more (Liang et al.
+    2024, arXiv:2411.16085); or give the step the sign of the gradient (Cao et al. 2024,
+    arXiv:2412.17107). Rules on matrices mask the direction before it is orthogonalized.
+mask_scale : {"mean", "count_plus_one"}
+    Factor of a cautious step: `1 / max(share, 1e-3)` or `numel / (count + 1)`.
+maximize : bool
+    Ascend.
+clip_norm : float > 0, optional
+    Largest norm of all gradients together, applied inside the step; `.grad` stays as it is.
+clip_value : float > 0, optional
+    Largest absolute value of a gradient's element, after `clip_norm`.
+on_nonfinite : {"propagate", "skip", "raise"}
+    What a NaN or infinite gradient does; one policy for the whole optimizer.
+state_dtype : {"float32"}
+    Type of the state of low-precision parameters; float64 parameters keep float64 state.
+foreach, fused : bool, optional
+    Taken for compatibility with `torch.optim`, stored, and without effect: every step is fused.
+capturable, differentiable : bool
+    Only False.
+
+Parameters on other devices than the CPU, and tensor subclasses, are stepped by each rule's plain
+torch reference, with the same options.
+"""
+
+from __future__ import annotations
+
+from thalweg._extras import require
+
+require("torch")
+
+from thalweg.optim.adam import Adam  # noqa: E402
+from thalweg.optim.adamomentum import AdaMomentum  # noqa: E402
+from thalweg.optim.adamw import AdamW  # noqa: E402
+from thalweg.optim.ademamix import AdEMAMix  # noqa: E402
+from thalweg.optim.diffgrad import DiffGrad  # noqa: E402
+from thalweg.optim.grams import Grams  # noqa: E402
+from thalweg.optim.gravity import Gravity  # noqa: E402
+from thalweg.optim.lion import Lion  # noqa: E402
+from thalweg.optim.muon import Muon  # noqa: E402
+from thalweg.optim.optimizer import Optimizer  # noqa: E402
+from thalweg.optim.sgd import SGD  # noqa: E402
+
+__all__ = [
+    "SGD",
+    "AdEMAMix",
+    "AdaMomentum",
+    "Adam",
+    "AdamW",
+    "DiffGrad",
+    "Grams",
+    "Gravity",
+    "Lion",
+    "Muon",
+    "Optimizer",
+]

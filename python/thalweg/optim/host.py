@@ -1,0 +1,157 @@
+"""What the native step asks of torch: new state, stand-ins for unusual tensors, products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from thalweg import _core
+
+if TYPE_CHECKING:
+    from thalweg.optim.optimizer import Optimizer
+
+_TYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+_COMPLEX = (torch.complex64, torch.complex128)
+
+
+class TorchHost:
+    """Callbacks of one optimizer."""
+
+    torch = True
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+
+    def init(
+        self, p: Tensor, missing: list[tuple[str, float]], group: dict[str, Any]
+    ) -> dict[str, Tensor]:
+        """Return new state buffers by name; `missing` pairs names with the deviation at start."""
+        from thalweg.optim.optimizer import state_dtype
+
+        state: dict[str, Tensor] = {}
+        for name, std in missing:
+            if name == "step":
+                state[name] = torch.zeros((), dtype=_counter_dtype())
+                continue
+            state[name] = torch.zeros_like(
+                p, dtype=state_dtype(p), memory_format=torch.preserve_format, requires_grad=False
+            )
+            if std > 0.0:
+                self._fill_normal(state[name], std, int(group["seed"]), self._number(p))
+        return state
+
+    def _number(self, p: Tensor) -> int:
+        params = (q for group in self.optimizer.param_groups for q in group["params"])
+        return next(number for number, q in enumerate(params) if q is p)
+
+    @staticmethod
+    def _fill_normal(out: Tensor, std: float, seed: int, stream: int) -> None:
+        real = torch.view_as_real(out) if out.is_complex() else out
+        draws = np.empty(real.numel())
+        _core.optim_normal(draws, seed, stream)
+        real.copy_(torch.from_numpy(draws * std).reshape(real.shape))
+
+    def conform(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Return stand-ins of parameter, gradient and states that share one dense layout.
+
+        Raises
+        ------
+        TypeError, ValueError, NotImplementedError
+            If they cannot be brought into shape.
+        """
+        p, g, *states = tensors
+        name = type(self.optimizer).__name__
+        for tensor, what in ((p, "parameter"), (g, "gradient")):
+            if tensor.layout != torch.strided:
+                raise NotImplementedError(
+                    f"{name} takes no sparse {what} ({tensor.layout}); use a dense one, such as "
+                    "nn.Embedding(..., sparse=False), or torch.optim.SparseAdam"
+                )
+            if tensor.dtype not in _TYPES + _COMPLEX:
+                raise TypeError(
+                    f"each {what} must be float32, float64, bfloat16, float16, complex64 or "
+                    f"complex128, got {str(tensor.dtype).removeprefix('torch.')}; convert it"
+                )
+        if p.is_complex() != g.is_complex():
+            raise TypeError(
+                f"grad must be of the parameter's kind, got {g.dtype} for {p.dtype}; convert it"
+            )
+        for state in states:
+            if state.shape != p.shape:
+                raise ValueError(
+                    f"state of shape {tuple(state.shape)} does not match its parameter of shape "
+                    f"{tuple(p.shape)}; load the checkpoint of this model"
+                )
+        if any(size > 1 and stride == 0 for size, stride in zip(p.shape, p.stride(), strict=True)):
+            raise ValueError(
+                f"parameter of shape {tuple(p.shape)} and strides {p.stride()} overlaps itself; "
+                "pass a copy, such as p.clone()"
+            )
+        with torch.no_grad():
+            real = [_real(tensor.detach()) for tensor in (p, g, *states)]
+            work = real[0] if _is_dense(real[0]) else real[0].contiguous()
+            return [_like(work, tensor) for tensor in (work, *real[1:])]
+
+    @staticmethod
+    def restore(tensor: Tensor, stand_in: Tensor) -> None:
+        """Copy a stand-in back, unless it shares the memory."""
+        if tensor.data_ptr() != stand_in.data_ptr():
+            with torch.no_grad():
+                _real(tensor.detach()).copy_(stand_in)
+
+    @staticmethod
+    def direction(p: Tensor) -> Tensor:
+        """Return room for the direction of a rule on matrices, in the type it is computed in."""
+        dtype = torch.float64 if p.dtype == torch.float64 else torch.float32
+        return torch.empty_like(p, dtype=dtype, requires_grad=False)
+
+    @staticmethod
+    def orthogonalize(
+        u: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+    ) -> None:
+        """Replace a direction by its orthogonal factor."""
+        with torch.no_grad():
+            u.copy_(newton_schulz(u, coefficients, steps, eps))
+
+
+def newton_schulz(
+    u: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float
+) -> Tensor:
+    """Return the (nearly) orthogonal factor of a matrix; see `thalweg.optim.Muon`."""
+    a, b, c = coefficients
+    x = u.mT if u.shape[0] > u.shape[1] else u
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        square = x @ x.mT
+        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+    return x.mT if u.shape[0] > u.shape[1] else x
+
+
+def _counter_dtype() -> torch.dtype:
+    """Type of a step counter, as torch has it."""
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    axes = sorted((s, n) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n > 1)
+    expected = 1
+    for stride, size in axes:
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _like(work: Tensor, tensor: Tensor) -> Tensor:
+    """`tensor` in the layout of `work`, and of a type the core reads."""
+    if tensor.stride() == work.stride() and tensor.dtype in _TYPES:
+        return tensor
+    dtype = tensor.dtype if tensor.dtype in _TYPES else work.dtype
+    return torch.empty_like(work, dtype=dtype).copy_(tensor)

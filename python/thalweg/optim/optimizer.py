@@ -1,0 +1,231 @@
+"""The base of every optimizer: torch's contract on one side, one native call on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, Literal, TypedDict
+
+import torch
+from torch import Tensor
+from typing_extensions import Unpack, override
+
+from thalweg import _core
+from thalweg._registry import Rule, rules
+from thalweg.optim import plain
+from thalweg.optim.host import TorchHost
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+
+
+class EngineOptions(TypedDict, total=False):
+    """What every optimizer takes besides its rule's hyperparameters; see `thalweg.optim`."""
+
+    decay: Literal["coupled", "decoupled", "cautious"]
+    mask: Literal["cautious", "grams"] | None
+    mask_scale: Literal["mean", "count_plus_one"]
+    maximize: bool
+    clip_norm: float | None
+    clip_value: float | None
+    on_nonfinite: Literal["propagate", "skip", "raise"]
+    state_dtype: Literal["float32"]
+    foreach: bool | None
+    fused: bool | None
+    capturable: bool
+    differentiable: bool
+
+
+class Optimizer(torch.optim.Optimizer):
+    """Base of the optimizers; a subclass names its rule and holds its plain reference."""
+
+    rule: ClassVar[str]
+    eager_state: ClassVar[bool] = False
+
+    def __init__(self, params: Params, hyper: dict[str, Any], engine: EngineOptions) -> None:
+        options: dict[str, Any] = dict(engine)
+        self.on_nonfinite: str = options.pop("on_nonfinite", "propagate")
+        defaults = {**self._engine_defaults(), **hyper}
+        unknown = sorted(set(options) - set(defaults))
+        if unknown:
+            raise TypeError(
+                f"{type(self).__name__} takes no argument {unknown[0]!r}; "
+                f"it takes {', '.join(defaults)}, on_nonfinite"
+            )
+        defaults.update(options)
+        self._check(defaults)
+        # torch.amp.GradScaler then leaves unscaling, and skipping, to the step.
+        self._step_supports_amp_scaling = True
+        super().__init__(params, defaults)
+
+    @classmethod
+    def _rule(cls) -> Rule:
+        return rules()[cls.rule]
+
+    @classmethod
+    def _engine_defaults(cls) -> dict[str, Any]:
+        rule = cls._rule()
+        return {
+            "weight_decay": rule.weight_decay,
+            "decay": rule.decay,
+            "mask": None,
+            "mask_scale": "mean",
+            "maximize": False,
+            "clip_norm": None,
+            "clip_value": None,
+            "state_dtype": "float32",
+            "foreach": None,
+            "fused": None,
+            "capturable": False,
+            "differentiable": False,
+        }
+
+    def _check(self, group: dict[str, Any]) -> None:
+        """Raise for options outside their range; nothing is changed."""
+        lr = group["lr"]
+        if isinstance(lr, Tensor) and lr.numel() != 1:
+            raise ValueError(
+                f"lr must be a number or a tensor of one element, got one of shape "
+                f"{tuple(lr.shape)}; pass lr.mean() or a float"
+            )
+        _core.optim_check(self.rule, group, self.on_nonfinite)
+        if group["state_dtype"] != "float32":
+            raise ValueError(
+                f"state_dtype must be 'float32', got {group['state_dtype']!r}; "
+                "float64 parameters keep float64 state"
+            )
+        if group["foreach"] and group["fused"]:
+            raise RuntimeError("foreach and fused must not both be True; leave out one of them")
+        for flag in ("capturable", "differentiable"):
+            if group[flag]:
+                raise NotImplementedError(f"{flag}=True is not supported; leave it False")
+
+    @override
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        if isinstance(param_group, dict):
+            self._check({**self.defaults, **param_group})
+        super().add_param_group(param_group)
+        if self.eager_state:
+            host = TorchHost(self)
+            group = self.param_groups[-1]
+            missing = [("step", 0.0), *_core.optim_states(self.rule, group)]
+            for p in group["params"]:
+                self.state[p] = host.init(p, missing, group)
+
+    @override
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Step every parameter that has a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Reevaluates the model and returns the loss.
+
+        Returns
+        -------
+        loss
+            What `closure` returned, else None.
+
+        Raises
+        ------
+        ValueError, TypeError, NotImplementedError
+            For options, shapes, types or memory that do not fit; parameters and state are then as
+            before.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        if found is not None and float(found) != 0.0:
+            return loss
+        scale = 1.0 if scale is None else float(scale)
+        stepped = None
+        if not torch.compiler.is_compiling():
+            groups = [(self.rule, group, group["params"], None) for group in self.param_groups]
+            host, threads = TorchHost(self), torch.get_num_threads()
+            stepped = _core.optim_step(groups, self.state, host, scale, self.on_nonfinite, threads)
+        if stepped is None:
+            with torch.no_grad():
+                plain.step(self, scale)
+        elif stepped[0]:
+            _bump_versions(stepped[0])
+        return loss
+
+    @override
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a state dict of this class, or of torch's class of the same name.
+
+        As torch's, except that state keeps its own type: float32 moments of bfloat16 parameters
+        are not rounded on the way.
+        """
+        loaded: dict[str, Any] = {}
+
+        def capture(_: torch.optim.Optimizer, final: dict[str, Any]) -> None:
+            loaded.update(final)
+
+        handle = self.register_load_state_dict_pre_hook(capture)
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        saved = loaded["state"]
+        numbers = [n for group in loaded["param_groups"] for n in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for number, p in zip(numbers, params, strict=True):
+            for key, value in saved.get(number, {}).items():
+                if isinstance(value, Tensor) and value.is_floating_point() and key != "step":
+                    dtype = state_dtype(p)
+                    if self.state[p][key].dtype != dtype:
+                        self.state[p][key] = value.detach().to(p.device, dtype, copy=True)
+
+    @override
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {**state, "on_nonfinite": self.on_nonfinite}
+
+    @override
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.__dict__.setdefault("on_nonfinite", "propagate")
+        self._step_supports_amp_scaling = True
+        defaults = {**self._rule().defaults(), **self._engine_defaults()}
+        for group in self.param_groups:
+            # A checkpoint of torch's names the form of decay by a switch.
+            if group.get("decoupled_weight_decay"):
+                group.setdefault("decay", "decoupled")
+            for key, value in defaults.items():
+                group.setdefault(key, value)
+            for p in group["params"]:
+                step = self.state.get(p, {}).get("step")
+                if step is not None and not isinstance(step, Tensor):
+                    self.state[p]["step"] = torch.tensor(float(step), dtype=torch.float32)
+
+    @staticmethod
+    def reference(x: Tensor, g: Tensor, *state: Tensor, t: int, **hyper: Any) -> tuple[Tensor, ...]:
+        """Return the step to subtract and the new states, in plain torch."""
+        raise NotImplementedError
+
+    @staticmethod
+    def finish(u: Tensor, **hyper: Any) -> Tensor:
+        """Map a masked direction to the step; only rules on matrices do more than pass it on."""
+        return u
+
+
+def state_dtype(p: Tensor) -> torch.dtype:
+    """Type of the state of a parameter: its own if that is wide, else float32."""
+    if p.dtype in (torch.float16, torch.bfloat16):
+        return torch.float32
+    if p.dtype == torch.complex32:
+        return torch.complex64
+    return p.dtype
+
+
+def _bump_versions(tensors: list[Tensor]) -> None:
+    """Tell autograd that tensors changed under it."""
+    try:
+        torch.autograd.graph.increment_version(tensors)
+    except RuntimeError:
+        # Tensors made under inference mode keep no version.
+        torch.autograd.graph.increment_version([t for t in tensors if not t.is_inference()])
+
+
+__all__ = ["EngineOptions", "Optimizer", "Params", "Unpack"]

@@ -1,0 +1,236 @@
+"""The base of every rule on numpy arrays; classes are made from the native registry."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from thalweg import _core
+from thalweg._registry import Rule as Entry
+
+
+Array = NDArray[Any]
+
+
+class Rule:
+    """A rule, its hyperparameters and its state.
+
+    Hyperparameters are attributes and may change between steps. `state` maps the number of a
+    parameter to its buffers by name.
+    """
+
+    rule: ClassVar[str]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        bound = type(self).__signature__.bind(*args, **options)  # type: ignore[attr-defined]
+        bound.apply_defaults()
+        self.hyper: dict[str, Any] = dict(bound.arguments)
+        self.state: dict[int, dict[str, Array]] = {}
+        self._shapes: list[tuple[int, ...]] | None = None
+        self._check()
+
+    def _check(self) -> None:
+        _core.optim_check(self.rule, self.hyper, self.hyper["on_nonfinite"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "hyper" and name in self.hyper:
+            return self.hyper[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__.get("hyper", {}):
+            old = self.hyper[name]
+            self.hyper[name] = value
+            try:
+                self._check()
+            except Exception:
+                self.hyper[name] = old
+                raise
+        else:
+            object.__setattr__(self, name, value)
+
+    def step(self, params: Sequence[Array], grads: Sequence[Array | None]) -> None:
+        """Step every parameter that has a gradient, in place.
+
+        Parameters
+        ----------
+        params : list of ndarray
+            float32 or float64, of any shape, and the same list at every step.
+        grads : list of ndarray or None
+            Their gradients; a parameter whose gradient is None stays as it is.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For shapes, types or memory that do not fit; parameters and state are then as before.
+        """
+        params, grads = list(params), list(grads)
+        if len(params) != len(grads):
+            raise ValueError(
+                f"grads must be as many as params, got {len(grads)} for {len(params)}; "
+                "pass None for a parameter without gradient"
+            )
+        for what, arrays in (("params", params), ("grads", grads)):
+            for number, array in enumerate(arrays):
+                if not isinstance(array, np.ndarray) and (what == "params" or array is not None):
+                    raise TypeError(
+                        f"{what}[{number}] must be a numpy array, got {type(array).__name__}; "
+                        "convert it with np.asarray once, before the first step"
+                    )
+        shapes = [array.shape for array in params]
+        if self._shapes is not None and self._shapes != shapes:
+            raise ValueError(
+                f"params must be those of the first step, of shapes {self._shapes}, got shapes "
+                f"{shapes}; make a new {type(self).__name__} for other parameters"
+            )
+        stepped = _core.optim_step(
+            [(self.rule, self.hyper, params, grads)],
+            self.state,
+            _Host(params),
+            1.0,
+            self.hyper["on_nonfinite"],
+            0,
+        )
+        if stepped is not None and not stepped[1]:
+            self._shapes = shapes
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return copies of hyperparameters and state, ready to pickle."""
+        return deepcopy(
+            {
+                "rule": self.rule,
+                "hyper": self.hyper,
+                "state": self.state,
+                "shapes": self._shapes,
+            }
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what `state_dict` returned, possibly of another object.
+
+        Raises
+        ------
+        ValueError
+            If it belongs to another rule, or its hyperparameters are out of range.
+        """
+        if state_dict.get("rule") != self.rule:
+            raise ValueError(
+                f"state_dict must be of rule {self.rule!r}, got {state_dict.get('rule')!r}; "
+                "load it into an object of the class that saved it"
+            )
+        loaded = deepcopy(state_dict)
+        _core.optim_check(self.rule, loaded["hyper"], loaded["hyper"]["on_nonfinite"])
+        self.hyper, self.state = loaded["hyper"], loaded["state"]
+        self._shapes = loaded["shapes"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{key}={value!r}" for key, value in self.hyper.items())
+        return f"{type(self).__name__}({shown})"
+
+
+class _Host:
+    """What the native step asks of numpy: new state, and stand-ins for unusual arrays."""
+
+    torch = False
+
+    def __init__(self, params: list[Array]) -> None:
+        self.params = params
+
+    def init(
+        self, param: Array, missing: list[tuple[str, float]], hyper: dict[str, Any]
+    ) -> dict[str, Array]:
+        state: dict[str, Array] = {}
+        for name, std in missing:
+            if name == "step":
+                state[name] = np.zeros(())
+                continue
+            dtype = param.dtype if param.dtype in _TYPES else np.float64
+            state[name] = np.zeros_like(param, dtype=dtype)
+            if std > 0.0:
+                draws = np.empty(param.size)
+                number = next(n for n, other in enumerate(self.params) if other is param)
+                _core.optim_normal(draws, int(hyper["seed"]), number)
+                state[name][...] = (draws * std).reshape(param.shape)
+        return state
+
+    def conform(self, arrays: list[Array]) -> list[Array]:
+        param, grad, *states = arrays
+        for array, what in ((param, "parameter"), (grad, "gradient")):
+            if array.dtype not in _TYPES or not array.dtype.isnative:
+                raise TypeError(
+                    f"each {what} must be float32 or float64, got {array.dtype}; convert it with "
+                    "astype(np.float64)"
+                )
+        for state in states:
+            if state.shape != param.shape:
+                raise ValueError(
+                    f"state of shape {state.shape} does not match its parameter of shape "
+                    f"{param.shape}; load the state of this model"
+                )
+        if any(size > 1 and stride == 0 for size, stride in zip(param.shape, param.strides)):
+            raise ValueError(
+                f"parameter of shape {param.shape} and strides {param.strides} overlaps itself; "
+                "pass a copy"
+            )
+        if not param.flags.writeable:
+            raise ValueError(
+                "each parameter and state must be writable, got a read-only array; pass a copy"
+            )
+        return [np.require(array, array.dtype, ["C", "A", "W"]) for array in arrays]
+
+    @staticmethod
+    def restore(array: Array, stand_in: Array) -> None:
+        array[...] = stand_in
+
+    @staticmethod
+    def direction(param: Array) -> Array:
+        return np.empty_like(param)
+
+
+_TYPES = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def make(entry: Entry) -> type[Rule]:
+    """Return the class of a registry entry."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    plain = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    hyper = [
+        inspect.Parameter(key, plain, default=default) for key, default in entry.defaults().items()
+    ]
+    engine = {
+        "weight_decay": entry.weight_decay,
+        "decay": entry.decay,
+        "mask": None,
+        "mask_scale": "mean",
+        "maximize": False,
+        "clip_norm": None,
+        "clip_value": None,
+        "on_nonfinite": "propagate",
+    }
+    options = [inspect.Parameter(key, keyword, default=value) for key, value in engine.items()]
+    lines = [f"    {key} : {allowed}" for key, _, allowed, _ in entry.fields]
+    doc = (
+        f"{entry.summary}\n\nSee `thalweg.optim.{entry.class_name}` for update and source.\n\n"
+        "Parameters\n----------\n" + "\n".join(dict.fromkeys(line.strip() for line in lines))
+    )
+    namespace = {
+        "rule": entry.name,
+        "__doc__": doc,
+        "__module__": "thalweg.steps",
+        "__signature__": inspect.Signature([*hyper, *options]),
+    }
+    return type(entry.class_name, (Rule,), namespace)
+
+
+__all__ = ["Rule", "make"]

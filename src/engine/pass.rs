@@ -1,0 +1,260 @@
+//! One pass over a whole parameter list: a table of chunks across all tensors, run in parallel.
+//!
+//! Chunks have a fixed size, so what is computed does not depend on the number of threads. Inside a
+//! chunk, work goes block by block: a block and its scratch copies stay in the first-level cache,
+//! so that several small loops over it cost one trip to memory.
+
+use super::real::Float;
+use super::sweep::MAX_STATE;
+use super::tensor::{Block, Tensor, View};
+use super::threads;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Elements a chunk.
+pub const CHUNK: usize = 1 << 15;
+/// Bytes of one array in a block.
+const BLOCK_BYTES: usize = 4096;
+/// Most elements of a [`Part`].
+pub const fn block_len<F>() -> usize {
+    BLOCK_BYTES / size_of::<F>()
+}
+
+/// Below this many elements a pass stays on the calling thread: waking others costs more.
+const SERIAL: usize = 1 << 17;
+
+/// State buffers, inline: a step over many small tensors must not allocate for each.
+#[derive(Debug, Default)]
+pub struct States<'a>([Option<Tensor<'a>>; MAX_STATE]);
+
+impl<'a> States<'a> {
+    /// The buffers, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Tensor<'a>> {
+        self.0.iter().flatten()
+    }
+
+    /// Number of buffers.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<'a> FromIterator<Tensor<'a>> for States<'a> {
+    /// # Panics
+    /// For more than [`MAX_STATE`] buffers.
+    fn from_iter<I: IntoIterator<Item = Tensor<'a>>>(buffers: I) -> Self {
+        let mut states = Self::default();
+        let mut slots = states.0.iter_mut();
+        for buffer in buffers {
+            *slots.next().expect("at most MAX_STATE buffers") = Some(buffer);
+        }
+        states
+    }
+}
+
+/// Parameter, gradient and state of one tensor, equally long and in the same order of elements.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    /// What the step changes.
+    pub x: Tensor<'a>,
+    /// Its gradient.
+    pub g: View<'a>,
+    /// What the rule remembers.
+    pub state: States<'a>,
+    /// A place for the proposed step, where it is needed as a whole.
+    pub direction: Option<Tensor<'a>>,
+}
+
+/// What a pass does to parameters and states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Changes stay.
+    Write,
+    /// Parameters and states come as copies, and changes to them are forgotten.
+    Dry,
+    /// The work only looks.
+    Read,
+}
+
+/// A stretch of one entry.
+#[derive(Debug, Clone)]
+pub struct Chunk {
+    /// Which entry.
+    pub entry: usize,
+    range: Range<usize>,
+}
+
+/// The chunks of `lengths`, entry by entry.
+pub fn chunks(lengths: impl Iterator<Item = usize>) -> Vec<Chunk> {
+    let split = |(entry, len): (usize, usize)| {
+        (0..len)
+            .step_by(CHUNK)
+            .map(move |start| Chunk { entry, range: start..len.min(start + CHUNK) })
+    };
+    lengths.enumerate().flat_map(split).collect()
+}
+
+/// Calls `work` for every chunk, each with exclusive access to its stretch, and collects what it
+/// returns in the order of the chunks.
+pub fn run<'a, E: AsRef<Entry<'a>> + Sync, R: Send + Default>(
+    entries: &mut [E],
+    chunks: &[Chunk],
+    access: Access,
+    work: impl Fn(Stretch<'_, '_>) -> R + Sync,
+) -> Vec<R> {
+    let entries = &*entries;
+    let mut results: Vec<R> = chunks.iter().map(|_| R::default()).collect();
+    let total: usize = chunks.iter().map(|chunk| chunk.range.len()).sum();
+    let visit = |first: usize, results: &mut [R]| {
+        for (chunk, result) in chunks[first..].iter().zip(results) {
+            *result = work(Stretch { entry: entries[chunk.entry].as_ref(), chunk, access });
+        }
+    };
+    if total < SERIAL {
+        visit(0, &mut results);
+    } else {
+        // Chunks of small tensors go in groups of about one full chunk.
+        let average = total.div_ceil(chunks.len().max(1));
+        let size = (CHUNK / average.max(1)).max(1);
+        threads::for_each_chunk(&mut results, size, |group, results| visit(group * size, results));
+    }
+    results
+}
+
+/// One chunk of one entry.
+pub struct Stretch<'p, 'a> {
+    entry: &'p Entry<'a>,
+    chunk: &'p Chunk,
+    access: Access,
+}
+
+/// A cache-sized part of an entry, in the type that formulas compute in.
+pub struct Part<'s, F> {
+    /// Parameter.
+    pub x: &'s mut [F],
+    /// Gradient.
+    pub g: &'s [F],
+    /// States.
+    pub state: &'s mut [&'s mut [F]],
+    /// The proposed step; holds rubbish at first, or the direction where the entry has one.
+    pub u: &'s mut [F],
+    /// Rubbish, for a changed gradient.
+    pub spare: &'s mut [F],
+}
+
+impl Stretch<'_, '_> {
+    /// Which entry.
+    pub fn entry(&self) -> usize {
+        self.chunk.entry
+    }
+
+    /// Calls `work` for one part of the gradient after the other, and touches nothing else.
+    pub fn gradient<F: Float>(&self, mut work: impl FnMut(&[F])) {
+        let range = &self.chunk.range;
+        with_scratch(|scratch: &mut [F]| {
+            for start in range.clone().step_by(block_len::<F>()) {
+                let end = range.end.min(start + block_len::<F>());
+                work(self.entry.g.read(start..end, scratch));
+            }
+        });
+    }
+
+    /// Calls `work(x, g, states)` once, for all of the stretch, if all is stored as `F` and needs no
+    /// scratch memory; false if not.
+    pub fn whole<F: Float>(&self, work: impl FnOnce(&mut [F], &[F], &mut [&mut [F]])) -> bool {
+        let Entry { x, g, state, .. } = self.entry;
+        let stored = |dtype| dtype == F::DTYPE;
+        if self.access != Access::Write
+            || !(stored(x.dtype()) && stored(g.dtype()))
+            || !state.iter().all(|tensor| stored(tensor.dtype()))
+        {
+            return false;
+        }
+        let range = &self.chunk.range;
+        let mut states: [&mut [F]; MAX_STATE] = std::array::from_fn(|_| &mut [][..]);
+        for (slice, tensor) in states.iter_mut().zip(state.iter()) {
+            *slice = exclusive(tensor, range, &mut [], false).data;
+        }
+        let x = exclusive(x, range, &mut [], false);
+        work(x.data, g.read(range.clone(), &mut []), &mut states[..state.len()]);
+        true
+    }
+
+    /// Calls `work` for one part after the other.
+    pub fn parts<F: Float>(&self, mut work: impl FnMut(Part<'_, F>)) {
+        let size = block_len::<F>();
+        let range = &self.chunk.range;
+        with_scratch(|scratch: &mut [F]| {
+            for start in range.clone().step_by(size) {
+                self.part(start..range.end.min(start + size), scratch, &mut work);
+            }
+        });
+    }
+
+    fn part<F: Float>(
+        &self,
+        range: Range<usize>,
+        scratch: &mut [F],
+        work: &mut impl FnMut(Part<'_, F>),
+    ) {
+        let Entry { x, g, state, direction } = self.entry;
+        let (n, copy) = (range.len(), self.access == Access::Dry);
+        let mut arrays = scratch.chunks_exact_mut(block_len::<F>());
+        let mut array = || arrays.next().expect("scratch holds ARRAYS arrays");
+        let x = exclusive(x, &range, array(), copy);
+        let g = g.read(range.clone(), array());
+        let (spare, scratch) = (array(), array());
+        let u = match direction {
+            Some(direction) => exclusive(direction, &range, scratch, false),
+            None => Block::scratch(&mut scratch[..n]),
+        };
+        let mut states: [Block<'_, F>; MAX_STATE] = std::array::from_fn(|k| match &state.0[k] {
+            Some(tensor) => exclusive(tensor, &range, array(), copy),
+            None => Block::scratch(&mut []),
+        });
+        let mut slices = states.each_mut().map(|block| &mut *block.data);
+        work(Part {
+            x: &mut *x.data,
+            g,
+            state: &mut slices[..state.len()],
+            u: &mut *u.data,
+            spare: &mut spare[..n],
+        });
+        u.store();
+        if self.access == Access::Write {
+            x.store();
+            states.into_iter().for_each(Block::store);
+        }
+    }
+}
+
+fn exclusive<'s, F: Float>(
+    tensor: &'s Tensor<'_>,
+    range: &Range<usize>,
+    scratch: &'s mut [F],
+    copy: bool,
+) -> Block<'s, F> {
+    // SAFETY: `run` visits each chunk once, chunks are disjoint, and so are the parts of one; the
+    // tensors of a call are apart by the borrow checker or by `check_overlap`.
+    unsafe { tensor.block(range.clone(), scratch, copy) }
+}
+
+const ARRAYS: usize = 4 + MAX_STATE;
+
+/// Runs `work` on scratch memory of this thread, allocated once.
+fn with_scratch<F: Float, R>(work: impl FnOnce(&mut [F]) -> R) -> R {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<f64>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.resize(ARRAYS * BLOCK_BYTES / size_of::<f64>(), 0.0);
+        let data = scratch.as_mut_ptr().cast::<F>();
+        // SAFETY: F is f32 or f64: no stricter alignment than f64, and every bit pattern is valid.
+        work(unsafe { std::slice::from_raw_parts_mut(data, ARRAYS * block_len::<F>()) })
+    })
+}

@@ -1,0 +1,290 @@
+//! What the engine adds to any rule: decay, masks, clipping, sign, and the policy for NaN.
+
+use super::hyper::{self, Flag, Lookup, NonNegative, Optional, Positive, choice};
+use crate::engine::real::{Lane, Real};
+use crate::engine::simd::{self, Kernel};
+use crate::engine::{Result, real::Float};
+
+choice! {
+    /// How weight decay enters.
+    Decay {
+        /// `g + weight_decay * x`, before any state sees the gradient.
+        Coupled = "coupled",
+        /// `x * (1 - lr * weight_decay)`.
+        Decoupled = "decoupled",
+        /// Decoupled, and only where the step already moves `x` towards zero.
+        ///
+        /// Chen et al. 2025, "Cautious Weight Decay", arXiv:2510.12402. The mask is decided on the
+        /// step after masking, and a step of 0 decays.
+        Cautious = "cautious",
+    }
+}
+
+choice! {
+    /// How the step is masked by the sign of the gradient.
+    Mask {
+        /// Not at all.
+        None = "none",
+        /// Only coordinates whose step agrees with the gradient move, and by as much more as there
+        /// are fewer of them. Liang et al. 2024, "Cautious Optimizers", arXiv:2411.16085.
+        Cautious = "cautious",
+        /// The size of the step with the sign of the gradient. Cao, Li, Song 2024, "Grams",
+        /// arXiv:2412.17107.
+        Grams = "grams",
+    }
+}
+
+choice! {
+    /// The factor of a cautious step, from the number of coordinates that agree.
+    MaskScale {
+        /// `1 / max(agreeing / numel, 1e-3)`.
+        Mean = "mean",
+        /// `numel / (agreeing + 1)`, as the paper's first code.
+        CountPlusOne = "count_plus_one",
+    }
+}
+
+choice! {
+    /// What a NaN or infinite gradient does.
+    OnNonfinite {
+        /// It is computed with.
+        Propagate = "propagate",
+        /// The whole step is left out: parameters, states and counters stay.
+        Skip = "skip",
+        /// It is an error, raised before anything is written.
+        Raise = "raise",
+    }
+}
+
+/// Modifiers of the parameters of one group.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Modifiers {
+    /// Strength of the decay.
+    pub weight_decay: f64,
+    /// Its form.
+    pub decay: Decay,
+    /// Mask on the step.
+    pub mask: Mask,
+    /// Factor of a cautious step.
+    pub mask_scale: MaskScale,
+    /// Ascend instead of descend.
+    pub maximize: bool,
+    /// Largest norm of all gradients of the call together.
+    pub clip_norm: Option<f64>,
+    /// Largest absolute value of a gradient's element, after `clip_norm`.
+    pub clip_value: Option<f64>,
+}
+
+impl Modifiers {
+    /// No modifier but the default decay of a rule.
+    pub fn new((decay, weight_decay): (Decay, f64)) -> Self {
+        Self {
+            weight_decay,
+            decay,
+            mask: Mask::None,
+            mask_scale: MaskScale::Mean,
+            maximize: false,
+            clip_norm: None,
+            clip_value: None,
+        }
+    }
+
+    /// Reads and checks modifiers; `default` supplies what is not given.
+    ///
+    /// # Errors
+    /// [`Error::Value`](crate::Error::Value) in the caller's words.
+    pub fn read(lookup: &dyn Lookup, default: Self) -> Result<Self> {
+        let mask = hyper::read::<Optional<Mask>>(lookup, "mask", &Some(default.mask))?;
+        Ok(Self {
+            weight_decay: hyper::read::<NonNegative>(
+                lookup,
+                "weight_decay",
+                &default.weight_decay,
+            )?,
+            decay: hyper::read::<Decay>(lookup, "decay", &default.decay)?,
+            mask: mask.unwrap_or(Mask::None),
+            mask_scale: hyper::read::<MaskScale>(lookup, "mask_scale", &default.mask_scale)?,
+            maximize: hyper::read::<Flag>(lookup, "maximize", &default.maximize)?,
+            clip_norm: hyper::read::<Optional<Positive>>(lookup, "clip_norm", &default.clip_norm)?,
+            clip_value: hyper::read::<Optional<Positive>>(
+                lookup,
+                "clip_value",
+                &default.clip_value,
+            )?,
+        })
+    }
+}
+
+/// Modifiers of one parameter in one step, as factors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Factors {
+    /// On the gradient: sign, unscaling and norm clipping.
+    gradient: f64,
+    clip_value: Option<f64>,
+    /// Coupled decay.
+    coupled: f64,
+    mask: Mask,
+    /// On a cautious step.
+    pub mask_scale: f64,
+    /// On `x`: decoupled decay.
+    pub keep: f64,
+    /// Cautious decay, times the rate.
+    cautious: f64,
+}
+
+impl Factors {
+    /// `unscale` and `clip` multiply the gradient; `rate` multiplies decoupled decay.
+    pub fn new(modifiers: &Modifiers, unscale: f64, clip: f64, rate: f64) -> Self {
+        let Modifiers { weight_decay, decay, mask, maximize, clip_value, .. } = *modifiers;
+        let on = |form| if decay == form { weight_decay } else { 0.0 };
+        Self {
+            gradient: if maximize { -1.0 } else { 1.0 } * unscale * clip,
+            clip_value,
+            coupled: on(Decay::Coupled),
+            mask,
+            mask_scale: 1.0,
+            keep: 1.0 - rate * on(Decay::Decoupled),
+            cautious: rate * on(Decay::Cautious),
+        }
+    }
+
+    /// Whether a step needs no more than `keep * x - u`.
+    pub fn is_plain(&self) -> bool {
+        self.mask == Mask::None && self.cautious == 0.0
+    }
+
+    /// Whether the rule sees the gradient as it is.
+    pub fn keeps_gradient(&self) -> bool {
+        self.gradient == 1.0 && self.clip_value.is_none() && self.coupled == 0.0
+    }
+
+    /// The gradient as the rule sees it: `g` itself when nothing changes it, else in `spare`.
+    #[inline]
+    pub fn gradient<'s, F: Float>(&self, x: &[F], g: &'s [F], spare: &'s mut [F]) -> &'s [F] {
+        if self.keeps_gradient() {
+            return g;
+        }
+        simd::dispatch(Gradient { factors: *self, x, g, out: &mut *spare });
+        spare
+    }
+
+    /// Masks the step.
+    #[inline]
+    pub fn mask<F: Float>(&self, g: &[F], u: &mut [F]) {
+        match self.mask {
+            Mask::None => {}
+            Mask::Cautious => simd::dispatch(Cautious(self.mask_scale, g, u)),
+            Mask::Grams => simd::dispatch(Grams(g, u)),
+        }
+    }
+
+    /// Decays and steps.
+    #[inline]
+    pub fn apply<F: Float>(&self, x: &mut [F], u: &[F], scale: f64) {
+        simd::dispatch(Apply { keep: self.keep, cautious: self.cautious, scale, x, u });
+    }
+}
+
+/// How many coordinates of a step agree with the gradient.
+pub(crate) fn agreeing<F: Float>(g: &[F], u: &[F]) -> u64 {
+    simd::dispatch(Agreeing(g, u))
+}
+
+/// The factor of a cautious step.
+pub(crate) fn cautious_scale(form: MaskScale, agreeing: u64, numel: usize) -> f64 {
+    match form {
+        MaskScale::Mean => 1.0 / (agreeing as f64 / numel as f64).max(1e-3),
+        MaskScale::CountPlusOne => numel as f64 / (agreeing as f64 + 1.0),
+    }
+}
+
+/// `u * g > 0`, without the underflow of the product.
+#[inline(always)]
+fn agree<T: Real>(u: T, g: T) -> T::Mask {
+    let zero = T::of(0.0);
+    (u.gt(zero) & g.gt(zero)) | (u.lt(zero) & g.lt(zero))
+}
+
+struct Gradient<'a, F> {
+    factors: Factors,
+    x: &'a [F],
+    g: &'a [F],
+    out: &'a mut [F],
+}
+impl<F: Float> Kernel for Gradient<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        type T<F> = Lane<F>;
+        let factor = T::<F>::of(self.factors.gradient);
+        let limit = T::<F>::of(self.factors.clip_value.unwrap_or(f64::INFINITY));
+        let coupled = T::<F>::of(self.factors.coupled);
+        for ((out, &g), &x) in self.out.iter_mut().zip(self.g).zip(self.x) {
+            // min and max keep NaN.
+            let g = (Lane(g) * factor).min(limit).max(-limit);
+            *out = (g + coupled * Lane(x)).0;
+        }
+    }
+}
+
+struct Agreeing<'a, F>(&'a [F], &'a [F]);
+impl<F: Float> Kernel for Agreeing<'_, F> {
+    type Output = u64;
+    #[inline(always)]
+    fn run(self) -> u64 {
+        let pairs = self.0.iter().zip(self.1);
+        pairs.map(|(&g, &u)| u64::from(agree(Lane::<F>(u), Lane(g)))).sum()
+    }
+}
+
+struct Cautious<'a, F>(f64, &'a [F], &'a mut [F]);
+impl<F: Float> Kernel for Cautious<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let scale = Lane::<F>::of(self.0);
+        for (u, &g) in self.2.iter_mut().zip(self.1) {
+            let step = Lane(*u);
+            *u = Real::select(agree(step, Lane(g)), step * scale, Lane::of(0.0)).0;
+        }
+    }
+}
+
+struct Grams<'a, F>(&'a [F], &'a mut [F]);
+impl<F: Float> Kernel for Grams<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (u, &g) in self.1.iter_mut().zip(self.0) {
+            *u = (Lane::<F>(g).sign() * Real::abs(Lane(*u))).0;
+        }
+    }
+}
+
+struct Apply<'a, F> {
+    keep: f64,
+    cautious: f64,
+    scale: f64,
+    x: &'a mut [F],
+    u: &'a [F],
+}
+impl<F: Float> Kernel for Apply<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let [keep, cautious, scale, zero] =
+            [self.keep, self.cautious, self.scale, 0.0].map(Lane::<F>::of);
+        if self.cautious == 0.0 {
+            for (x, &u) in self.x.iter_mut().zip(self.u) {
+                *x = (Lane(*x) * keep - scale * Lane(u)).0;
+            }
+            return;
+        }
+        for (x, &u) in self.x.iter_mut().zip(self.u) {
+            let (old, step) = (Lane(*x), scale * Lane(u));
+            // step * x >= 0, without the underflow of the product.
+            let towards = (step.ge(zero) & old.ge(zero)) | (step.le(zero) & old.le(zero));
+            *x = (old - (step + Real::select(towards, cautious * old, zero))).0;
+        }
+    }
+}

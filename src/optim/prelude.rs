@@ -1,0 +1,9 @@
+//! What a rule's file needs.
+
+pub(crate) use super::hyper::{
+    Count, Decay, EpsMode, Finite, Flag, NonNegative, Optional, Positive, Seed, choice,
+};
+pub(crate) use super::rule::{Launch, Probe, Reduce, Rule, State, Step, rule, zeros};
+pub(crate) use crate::engine::Real;
+pub(crate) use crate::engine::{Error, Result};
+pub(crate) use crate::linalg::newton_schulz::NewtonSchulz;

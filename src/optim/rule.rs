@@ -1,0 +1,512 @@
+//! What a rule is: hyperparameters, and what happens to one coordinate.
+
+use super::hyper::{Field, Lookup};
+use super::modifiers::Decay;
+use crate::engine::real::{Float, Lane, Real};
+use crate::engine::simd::{self, Kernel, Level};
+use crate::engine::sweep::{Arity, Sweep, site};
+use crate::engine::trace::{self, Expression, Trace};
+use crate::engine::{Error, Result, reduce};
+use crate::linalg::newton_schulz::NewtonSchulz;
+
+/// Where one parameter stands: what a formula may depend on besides its coordinate.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Step {
+    /// Number of this step, from 1. Rules that keep no counter see 1 with fresh state, else 2.
+    pub t: u64,
+    /// What [`Rule::measure`] reduced over the tensor.
+    pub measured: [f64; MAX_MEASURED],
+}
+
+/// Most scalars that a rule measures.
+pub const MAX_MEASURED: usize = 4;
+
+/// One state buffer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct State {
+    /// Its key in a state dict; torch's name where torch has one.
+    pub name: &'static str,
+    /// Standard deviation of its normally distributed start; 0 starts from zeros.
+    pub std: f64,
+}
+
+/// A state buffer that starts from zeros.
+pub const fn zeros(name: &'static str) -> State {
+    State { name, std: 0.0 }
+}
+
+/// How measurements of elements combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduce {
+    /// Their sum, in f64.
+    Sum,
+    /// The largest absolute value.
+    MaxAbs,
+}
+
+/// Takes the formula of a rule, with the states it uses.
+pub trait Launch<T: Real> {
+    /// What becomes of it.
+    type Output;
+    /// `update(x, g, states)` changes the states and returns the step to subtract from `x`.
+    fn run<const N: usize, F>(self, state: [State; N], update: F) -> Self::Output
+    where
+        F: Fn(T, T, [&mut T; N]) -> T + Send + Sync + 'static,
+        Arity: Sweep<N>;
+}
+
+/// Takes a measurement: a quantity of each element, reduced over the tensor before the step.
+pub trait Probe<T: Real> {
+    /// What becomes of it.
+    type Output;
+    /// `measure(x, g, states)` returns the quantities of one element, from the first `N` states.
+    fn run<const N: usize, const K: usize, F>(
+        self,
+        reduce: [Reduce; K],
+        measure: F,
+    ) -> Self::Output
+    where
+        F: Fn(T, T, [T; N]) -> [T; K] + Send + Sync + 'static;
+}
+
+/// A rule, complete: the engine supplies everything else.
+pub trait Rule: Clone + Send + Sync + 'static {
+    /// The formula. What depends on `step` alone is computed here, once, in f64.
+    fn kernel<T: Real, L: Launch<T>>(&self, step: &Step, launch: L) -> L::Output;
+
+    /// What to measure first, if anything.
+    fn measure<T: Real, P: Probe<T>>(&self, probe: P) -> P::Output {
+        probe.run([], |_, _, []| [])
+    }
+
+    /// The rate that multiplies decoupled weight decay.
+    fn rate(&self, step: &Step) -> f64;
+
+    /// For a rule whose step is a function of a whole matrix: the map from the proposed direction,
+    /// and the factor of its result for a matrix of that many rows and columns.
+    fn matrix(&self, _rows: usize, _columns: usize) -> Option<(NewtonSchulz, f64)> {
+        None
+    }
+
+    /// Checks that involve several hyperparameters.
+    ///
+    /// # Errors
+    /// [`Error::Value`] in the caller's words.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What the registry knows of a rule without its hyperparameters.
+#[derive(Debug)]
+pub struct Info {
+    /// Registry name, also the file's.
+    pub name: &'static str,
+    /// Class name in Python.
+    pub class: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// Whether each parameter counts its steps.
+    pub counts: bool,
+    /// Default decay, and its default strength.
+    pub decay: (Decay, f64),
+    /// Hyperparameters, in the order of the constructor.
+    pub fields: fn() -> Vec<Field>,
+    /// Builds the rule from checked hyperparameters.
+    pub build: fn(&dyn Lookup) -> Result<Box<dyn AnyRule>>,
+}
+
+/// A formula over slices.
+pub trait Propose<F>: Send + Sync {
+    /// Changes the states and writes the steps to `u`.
+    fn run(&self, x: &[F], g: &[F], u: &mut [F], state: &mut [&mut [F]]);
+}
+
+/// A formula over slices, fused with the move.
+pub trait Advance<F>: Send + Sync {
+    /// Changes the states, multiplies `x` by `keep` and subtracts the steps.
+    fn run(&self, x: &mut [F], g: &[F], keep: F, state: &mut [&mut [F]]);
+}
+
+/// A measurement over slices.
+pub trait Measure<F>: Send + Sync {
+    /// Folds the elements into `totals`; `scratch` is as long as the other slices.
+    fn run(
+        &self,
+        x: &[F],
+        g: &[F],
+        state: &[&mut [F]],
+        scratch: &mut [F],
+        totals: &mut [f64; MAX_MEASURED],
+    );
+    /// How totals of two stretches combine.
+    fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]);
+}
+
+/// A type that rules compute in, and how to get their formulas for it.
+pub trait Computed: Float {
+    /// The formula of a step.
+    fn propose(rule: &dyn AnyRule, step: &Step) -> Box<dyn Propose<Self>>;
+    /// The same, fused with the move.
+    fn advance(rule: &dyn AnyRule, step: &Step) -> Box<dyn Advance<Self>>;
+    /// The measurement, if the rule measures.
+    fn measure(rule: &dyn AnyRule) -> Option<Box<dyn Measure<Self>>>;
+}
+
+macro_rules! computed {
+    ($($float:ty: $propose:ident $advance:ident $measure:ident),*) => {
+        /// A rule whose type is forgotten.
+        pub trait AnyRule: Send + Sync {
+            /// Its entry in the registry.
+            fn info(&self) -> &'static Info;
+            /// Its state buffers, which may depend on hyperparameters.
+            fn states(&self) -> Vec<State>;
+            /// See [`Rule::rate`].
+            fn rate(&self, step: &Step) -> f64;
+            /// See [`Rule::matrix`].
+            fn matrix(&self, rows: usize, columns: usize) -> Option<(NewtonSchulz, f64)>;
+            /// The formula as an expression.
+            fn trace(&self, step: &Step) -> Expression;
+            $(
+                #[doc = concat!("See [`Computed::propose`], for ", stringify!($float), ".")]
+                fn $propose(&self, step: &Step) -> Box<dyn Propose<$float>>;
+                #[doc = concat!("See [`Computed::advance`], for ", stringify!($float), ".")]
+                fn $advance(&self, step: &Step) -> Box<dyn Advance<$float>>;
+                #[doc = concat!("See [`Computed::measure`], for ", stringify!($float), ".")]
+                fn $measure(&self) -> Option<Box<dyn Measure<$float>>>;
+            )*
+        }
+
+        impl<R: Rule> AnyRule for Registered<R> {
+            fn info(&self) -> &'static Info {
+                self.1
+            }
+            fn states(&self) -> Vec<State> {
+                self.0.kernel::<Lane<f64>, _>(&Step { t: 1, ..Step::default() }, Names)
+            }
+            fn rate(&self, step: &Step) -> f64 {
+                self.0.rate(step)
+            }
+            fn matrix(&self, rows: usize, columns: usize) -> Option<(NewtonSchulz, f64)> {
+                self.0.matrix(rows, columns)
+            }
+            fn trace(&self, step: &Step) -> Expression {
+                trace::start();
+                self.0.kernel::<Trace, _>(step, Record)
+            }
+            $(
+                fn $propose(&self, step: &Step) -> Box<dyn Propose<$float>> {
+                    at_level!(propose, self.0, $float, step, PrepareProposal)
+                }
+                fn $advance(&self, step: &Step) -> Box<dyn Advance<$float>> {
+                    at_level!(advance, self.0, $float, step, PrepareAdvance)
+                }
+                fn $measure(&self) -> Option<Box<dyn Measure<$float>>> {
+                    self.0.measure::<Lane<$float>, _>(PrepareMeasure)
+                }
+            )*
+        }
+
+        $(
+            impl Computed for $float {
+                fn propose(rule: &dyn AnyRule, step: &Step) -> Box<dyn Propose<Self>> {
+                    rule.$propose(step)
+                }
+                fn advance(rule: &dyn AnyRule, step: &Step) -> Box<dyn Advance<Self>> {
+                    rule.$advance(step)
+                }
+                fn measure(rule: &dyn AnyRule) -> Option<Box<dyn Measure<Self>>> {
+                    rule.$measure()
+                }
+            }
+        )*
+    };
+}
+
+/// The formula of a rule at the SIMD level of the machine.
+macro_rules! at_level {
+    ($site:ident, $rule:expr, $float:ty, $step:expr, $launch:expr) => {
+        match Level::current() {
+            Level::Baseline => {
+                $rule.kernel::<Lane<$float, { site::$site(Level::Baseline) }>, _>($step, $launch)
+            }
+            Level::Avx2 => {
+                $rule.kernel::<Lane<$float, { site::$site(Level::Avx2) }>, _>($step, $launch)
+            }
+            Level::Avx512 => {
+                $rule.kernel::<Lane<$float, { site::$site(Level::Avx512) }>, _>($step, $launch)
+            }
+        }
+    };
+}
+
+computed!(
+    f32: propose_f32 advance_f32 measure_f32,
+    f64: propose_f64 advance_f64 measure_f64
+);
+
+/// A [`Rule`] with its registry entry.
+pub(crate) struct Registered<R>(pub R, pub &'static Info);
+
+struct Names;
+impl<T: Real> Launch<T> for Names {
+    type Output = Vec<State>;
+    fn run<const N: usize, F>(self, state: [State; N], _: F) -> Vec<State> {
+        state.into()
+    }
+}
+
+struct Record;
+impl Launch<Trace> for Record {
+    type Output = Expression;
+    fn run<const N: usize, F>(self, _: [State; N], update: F) -> Expression
+    where
+        F: Fn(Trace, Trace, [&mut Trace; N]) -> Trace,
+    {
+        trace::formula(2 + N, |inputs| {
+            let mut state: [Trace; N] = std::array::from_fn(|k| inputs[2 + k]);
+            let step = update(inputs[0], inputs[1], state.each_mut());
+            std::iter::once(step).chain(state).collect()
+        })
+    }
+}
+
+struct PrepareProposal;
+struct PrepareAdvance;
+
+struct Proposal<const SITE: u8, const N: usize, U>(U);
+struct Advancing<const SITE: u8, const N: usize, U>(U);
+
+macro_rules! prepare {
+    ($launch:ident, $ready:ident, $object:ident) => {
+        impl<F: Float, const SITE: u8> Launch<Lane<F, SITE>> for $launch {
+            type Output = Box<dyn $object<F>>;
+            fn run<const N: usize, U>(self, _: [State; N], update: U) -> Self::Output
+            where
+                U: Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE>
+                    + Send
+                    + Sync
+                    + 'static,
+                Arity: Sweep<N>,
+            {
+                Box::new($ready::<SITE, N, U>(update))
+            }
+        }
+    };
+}
+prepare!(PrepareProposal, Proposal, Propose);
+prepare!(PrepareAdvance, Advancing, Advance);
+
+impl<F: Float, const SITE: u8, const N: usize, U> Propose<F> for Proposal<SITE, N, U>
+where
+    U: Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE> + Send + Sync,
+    Arity: Sweep<N>,
+{
+    fn run(&self, x: &[F], g: &[F], u: &mut [F], state: &mut [&mut [F]]) {
+        Arity::propose(x, g, u, counted(state), &self.0);
+    }
+}
+
+impl<F: Float, const SITE: u8, const N: usize, U> Advance<F> for Advancing<SITE, N, U>
+where
+    U: Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE> + Send + Sync,
+    Arity: Sweep<N>,
+{
+    fn run(&self, x: &mut [F], g: &[F], keep: F, state: &mut [&mut [F]]) {
+        Arity::advance(x, g, keep, counted(state), &self.0);
+    }
+}
+
+/// The slices of a state list whose length was checked when the step was planned.
+fn counted<'s, F, const N: usize>(state: &'s mut [&mut [F]]) -> [&'s mut [F]; N] {
+    assert_eq!(state.len(), N, "state buffers of a rule");
+    let mut state = state.iter_mut();
+    std::array::from_fn(|_| &mut **state.next().expect("counted above"))
+}
+
+struct PrepareMeasure;
+
+struct Measuring<const N: usize, const K: usize, M>([Reduce; K], M);
+
+impl<F: Float> Probe<Lane<F>> for PrepareMeasure {
+    type Output = Option<Box<dyn Measure<F>>>;
+    fn run<const N: usize, const K: usize, M>(self, reduce: [Reduce; K], measure: M) -> Self::Output
+    where
+        M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync + 'static,
+    {
+        (K > 0).then(|| Box::new(Measuring::<N, K, M>(reduce, measure)) as Box<dyn Measure<F>>)
+    }
+}
+
+impl<F: Float, const N: usize, const K: usize, M> Measure<F> for Measuring<N, K, M>
+where
+    M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync,
+{
+    fn run(
+        &self,
+        x: &[F],
+        g: &[F],
+        state: &[&mut [F]],
+        scratch: &mut [F],
+        totals: &mut [f64; MAX_MEASURED],
+    ) {
+        for k in 0..K {
+            let states: [&[F]; N] = std::array::from_fn(|n| &*state[n]);
+            simd::dispatch(Fill { x, g, states, out: &mut *scratch, k, measure: &self.1 });
+            self.0[k].fold(&mut totals[k], self.0[k].reduce(scratch));
+        }
+    }
+    fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]) {
+        for k in 0..K {
+            self.0[k].fold(&mut totals[k], other[k]);
+        }
+    }
+}
+
+/// Writes the `k`-th quantity of each element to `out`.
+struct Fill<'a, F, const N: usize, M> {
+    x: &'a [F],
+    g: &'a [F],
+    states: [&'a [F]; N],
+    out: &'a mut [F],
+    k: usize,
+    measure: &'a M,
+}
+
+impl<F: Float, const N: usize, const K: usize, M> Kernel for Fill<'_, F, N, M>
+where
+    M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K],
+{
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let n = self.out.len();
+        let (x, g, states) = (&self.x[..n], &self.g[..n], self.states.map(|s| &s[..n]));
+        for i in 0..n {
+            let values = (self.measure)(Lane(x[i]), Lane(g[i]), states.map(|s| Lane(s[i])));
+            self.out[i] = values[self.k].0;
+        }
+    }
+}
+
+impl Reduce {
+    fn reduce<F: Float>(self, values: &[F]) -> f64 {
+        match self {
+            Self::Sum => reduce::sum(values),
+            Self::MaxAbs => reduce::max_abs(values),
+        }
+    }
+
+    fn fold(self, total: &mut f64, value: f64) {
+        match self {
+            Self::Sum => *total += value,
+            // Written so that NaN stays.
+            Self::MaxAbs => {
+                *total = if *total >= value || total.is_nan() { *total } else { value };
+            }
+        }
+    }
+}
+
+/// Defines a rule's hyperparameters and its entry in the registry.
+///
+/// ```text
+/// rule! {
+///     /// Summary.
+///     "name" => Class { lr: NonNegative = 1e-3, ... }
+///     decay Decoupled 0.01
+/// }
+/// ```
+///
+/// A trailing `uncounted` says that parameters keep no step counter.
+macro_rules! rule {
+    (
+        #[doc = $summary:literal]
+        $name:literal => $class:ident { $($(#[$doc:meta])* $field:ident: $domain:ty = $default:expr),* $(,)? }
+        decay $decay:ident $weight_decay:literal
+        $($uncounted:ident)?
+    ) => {
+        #[doc = $summary]
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $class {
+            $(
+                #[doc = concat!("See the module; default `", stringify!($default), "`.")]
+                $(#[$doc])*
+                pub $field: <$domain as $crate::optim::hyper::Domain>::Value,
+            )*
+        }
+
+        impl Default for $class {
+            fn default() -> Self {
+                Self { $($field: $default),* }
+            }
+        }
+
+        impl $class {
+            /// Its entry in the registry.
+            pub const INFO: &'static $crate::optim::rule::Info = &$crate::optim::rule::Info {
+                name: $name,
+                class: stringify!($class),
+                summary: $summary,
+                counts: !$crate::optim::rule::uncounted!($($uncounted)?),
+                decay: ($crate::optim::modifiers::Decay::$decay, $weight_decay),
+                fields: || {
+                    let default = Self::default();
+                    vec![$({
+                        let (key, index) = $crate::optim::hyper::key(stringify!($field));
+                        $crate::optim::hyper::Field {
+                            key,
+                            index,
+                            allowed: <$domain as $crate::optim::hyper::Domain>::allowed(),
+                            default: <$domain as $crate::optim::hyper::Domain>::value(&default.$field),
+                        }
+                    }),*]
+                },
+                build: |lookup| {
+                    let default = Self::default();
+                    Self {
+                        $($field: $crate::optim::hyper::read::<$domain>(
+                            lookup, stringify!($field), &default.$field,
+                        )?),*
+                    }
+                    .boxed()
+                },
+            };
+
+            /// The rule, checked.
+            ///
+            /// # Errors
+            /// [`Error::Value`](crate::Error::Value) if a hyperparameter is outside its range.
+            pub fn boxed(self) -> $crate::Result<Box<dyn $crate::optim::rule::AnyRule>> {
+                $($crate::optim::rule::check_field::<$domain>(stringify!($field), &self.$field)?;)*
+                $crate::optim::rule::Rule::check(&self)?;
+                Ok(Box::new($crate::optim::rule::Registered(self, Self::INFO)))
+            }
+        }
+    };
+}
+pub(crate) use rule;
+
+macro_rules! uncounted {
+    () => {
+        false
+    };
+    (uncounted) => {
+        true
+    };
+}
+pub(crate) use uncounted;
+
+/// Checks a field that was set in Rust.
+pub(crate) fn check_field<D: super::hyper::Domain>(
+    field: &'static str,
+    value: &D::Value,
+) -> Result<()> {
+    let given = D::value(value);
+    if D::accept(&given).is_some() {
+        return Ok(());
+    }
+    let (key, index) = super::hyper::key(field);
+    let name = index.map_or(key.to_owned(), |i| format!("{key}[{i}]"));
+    Err(Error::value(name, D::allowed(), given, "see the documentation of the rule"))
+}

@@ -1,0 +1,526 @@
+//! One step over a whole parameter list.
+//!
+//! Everything that can be wrong is checked first; then come, as needed, a pass that reduces the
+//! gradients (norm, NaN), one that measures for the rule, one that counts for the cautious mask,
+//! and one that moves parameters and states. Without modifiers only the last one runs.
+
+use super::modifiers::{self, Factors, Mask, Modifiers, OnNonfinite};
+use super::rule::{Advance, AnyRule, Computed, MAX_MEASURED, Measure, Propose, Step};
+use crate::engine::pass::{self, Access, Chunk, Entry, Part, States, Stretch};
+use crate::engine::real::Float;
+use crate::engine::tensor::{Dtype, Tensor, View};
+use crate::engine::{Error, Result, reduce};
+use crate::linalg::newton_schulz::NewtonSchulz;
+use std::collections::HashMap;
+
+/// A rule with its modifiers.
+pub struct Group {
+    /// The rule.
+    pub rule: Box<dyn AnyRule>,
+    /// What the engine adds.
+    pub modifiers: Modifiers,
+}
+
+impl Group {
+    /// A rule with its default decay and no other modifier.
+    pub fn new(rule: Box<dyn AnyRule>) -> Self {
+        let modifiers = Modifiers::new(rule.info().decay);
+        Self { rule, modifiers }
+    }
+}
+
+/// One tensor to step.
+#[derive(Debug)]
+pub struct Parameter<'a> {
+    entry: Entry<'a>,
+    /// Which group it belongs to.
+    pub group: usize,
+    /// Number of this step for this parameter, from 1.
+    pub t: u64,
+    /// Rows and columns, for a matrix rule.
+    pub shape: Option<[usize; 2]>,
+    /// Whether the elements of a matrix lie column after column.
+    pub column_major: bool,
+}
+
+impl<'a> AsRef<Entry<'a>> for Parameter<'a> {
+    fn as_ref(&self) -> &Entry<'a> {
+        &self.entry
+    }
+}
+
+impl<'a> Parameter<'a> {
+    /// A parameter, its gradient and its states (in the order of the rule), equally long.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if lengths differ.
+    pub fn new(
+        group: usize,
+        t: u64,
+        x: Tensor<'a>,
+        g: View<'a>,
+        state: impl IntoIterator<Item = Tensor<'a>>,
+    ) -> Result<Self> {
+        let state: States<'a> = state.into_iter().collect();
+        let lengths = std::iter::once(("grad", g.len()))
+            .chain(state.iter().map(|tensor| ("state", tensor.len())));
+        for (name, len) in lengths {
+            if len != x.len() {
+                return Err(Error::Shape {
+                    name: name.into(),
+                    given: format!("({len},)"),
+                    other: "its parameter".into(),
+                    expected: format!("({},)", x.len()),
+                    fix: "pass the one of this parameter".into(),
+                });
+            }
+        }
+        let entry = Entry { x, g, state, direction: None };
+        Ok(Self { entry, group, t, shape: None, column_major: false })
+    }
+
+    /// Gives the parameter the shape of a matrix, and a buffer for its direction.
+    pub fn matrix(mut self, shape: [usize; 2], column_major: bool, direction: Tensor<'a>) -> Self {
+        self.shape = Some(shape);
+        self.column_major = column_major;
+        self.entry.direction = Some(direction);
+        self
+    }
+}
+
+/// What holds for the whole call.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Options {
+    /// Policy for NaN and infinite gradients.
+    pub on_nonfinite: OnNonfinite,
+    /// Gradients are divided by this first (loss scaling).
+    pub grad_scale: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { on_nonfinite: OnNonfinite::Propagate, grad_scale: 1.0 }
+    }
+}
+
+/// What a call did.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Report {
+    /// Whether the step was left out, for a gradient that is not finite.
+    pub skipped: bool,
+    /// Norm of all gradients together after unscaling, where clipping asked for it.
+    pub grad_norm: Option<f64>,
+}
+
+/// Replaces a direction by its orthogonal factor.
+pub type Orthogonalizer<'c> = dyn FnMut(Direction<'_>) -> Result<()> + 'c;
+
+/// The direction of a matrix rule, before it is orthogonalized.
+#[derive(Debug)]
+pub struct Direction<'v> {
+    /// Number of its parameter in the call.
+    pub parameter: usize,
+    /// Elements, row after row.
+    pub data: Tensor<'v>,
+    /// Rows and columns, as they lie in memory.
+    pub shape: [usize; 2],
+    /// The iteration to run.
+    pub iteration: NewtonSchulz,
+}
+
+impl Direction<'_> {
+    fn orthogonalize(mut self) {
+        let [rows, columns] = self.shape;
+        if let Some(data) = self.data.as_mut_slice::<f32>() {
+            self.iteration.run(data, rows, columns);
+        } else if let Some(data) = self.data.as_mut_slice::<f64>() {
+            self.iteration.run(data, rows, columns);
+        }
+    }
+}
+
+/// Steps every parameter, in place.
+///
+/// # Errors
+/// Before anything is written: [`Error::Value`] for a parameter that does not fit its group,
+/// [`Error::NonFinite`] where the policy asks for it.
+pub fn step(
+    groups: &[Group],
+    parameters: &mut [Parameter<'_>],
+    options: &Options,
+) -> Result<Report> {
+    step_with(groups, parameters, options, &mut |direction| {
+        direction.orthogonalize();
+        Ok(())
+    })
+}
+
+/// As [`step`], with the products of matrix rules done by the caller.
+///
+/// # Errors
+/// As [`step`], and what `orthogonalize` returns; parameters and states are then as before.
+pub fn step_with(
+    groups: &[Group],
+    parameters: &mut [Parameter<'_>],
+    options: &Options,
+    orthogonalize: &mut Orthogonalizer<'_>,
+) -> Result<Report> {
+    check(groups, parameters)?;
+    let heads: Vec<Head> = parameters.iter().map(Head::of).collect();
+    let chunks = pass::chunks(heads.iter().map(|head| head.len));
+    let unscale = 1.0 / options.grad_scale;
+
+    let mut report = Report::default();
+    let clips = groups.iter().any(|group| group.modifiers.clip_norm.is_some());
+    if clips || options.on_nonfinite != OnNonfinite::Propagate {
+        let gradients = Gradients::of(parameters, &chunks);
+        if let Some(index) = gradients.nonfinite {
+            match options.on_nonfinite {
+                OnNonfinite::Propagate => {}
+                OnNonfinite::Skip => return Ok(Report { skipped: true, ..report }),
+                OnNonfinite::Raise => {
+                    return Err(Error::NonFinite {
+                        name: format!("grad of parameter {index}"),
+                        fix: "lower the learning rate, clip, or pass on_nonfinite=\"skip\"".into(),
+                    });
+                }
+            }
+        }
+        report.grad_norm = clips.then(|| gradients.norm * unscale.abs());
+    }
+
+    let mut plan = Plan::new(groups, &heads, unscale, report.grad_norm);
+    plan.measure(parameters, &chunks);
+    plan.prepare();
+    plan.count(parameters, &chunks);
+    plan.propose(parameters, &chunks, orthogonalize)?;
+    pass::run(parameters, &chunks, Access::Write, |stretch| plan.apply(stretch));
+    Ok(report)
+}
+
+fn check(groups: &[Group], parameters: &[Parameter<'_>]) -> Result<()> {
+    let states: Vec<usize> = groups.iter().map(|group| group.rule.states().len()).collect();
+    for (index, parameter) in parameters.iter().enumerate() {
+        let Some(group) = groups.get(parameter.group) else {
+            let allowed = format!("below {}", groups.len());
+            return Err(Error::value("group", allowed, parameter.group, "add the group first"));
+        };
+        let states = states[parameter.group];
+        if parameter.entry.state.len() != states {
+            return Err(Error::value(
+                format!("number of states of parameter {index}"),
+                states.to_string(),
+                parameter.entry.state.len(),
+                "create them as the rule lists them",
+            ));
+        }
+        let [rows, columns] = parameter.shape.unwrap_or([1, 1]);
+        let needed = group.rule.matrix(rows, columns).is_some();
+        let given = parameter.shape.is_some() && parameter.entry.direction.is_some();
+        if needed && (!given || rows * columns != parameter.entry.x.len()) {
+            return Err(Error::value(
+                format!("parameter {index}"),
+                "a matrix",
+                format!("{} elements without a shape", parameter.entry.x.len()),
+                "give vectors to another rule, such as AdamW",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The part of a parameter that is not memory.
+#[derive(Clone, Copy)]
+struct Head {
+    group: usize,
+    t: u64,
+    len: usize,
+    double: bool,
+    shape: [usize; 2],
+    column_major: bool,
+}
+
+impl Head {
+    fn of(parameter: &Parameter<'_>) -> Self {
+        Self {
+            group: parameter.group,
+            t: parameter.t,
+            len: parameter.entry.x.len(),
+            double: parameter.entry.x.dtype() == Dtype::F64,
+            shape: parameter.shape.unwrap_or([1, 1]),
+            column_major: parameter.column_major,
+        }
+    }
+}
+
+/// Reductions over all gradients.
+struct Gradients {
+    norm: f64,
+    nonfinite: Option<usize>,
+}
+
+impl Gradients {
+    fn of(parameters: &mut [Parameter<'_>], chunks: &[Chunk]) -> Self {
+        let double: Vec<bool> =
+            parameters.iter().map(|p| p.entry.x.dtype() == Dtype::F64).collect();
+        let parts = pass::run(parameters, chunks, Access::Read, |stretch| {
+            if double[stretch.entry()] {
+                reduce_chunk::<f64>(stretch)
+            } else {
+                reduce_chunk::<f32>(stretch)
+            }
+        });
+        let squares: f64 = parts.iter().map(|part| part.0).sum();
+        let bad = parts.iter().position(|part| !part.1);
+        Self { norm: squares.sqrt(), nonfinite: bad.map(|i| chunks[i].entry) }
+    }
+}
+
+fn reduce_chunk<F: Float>(stretch: Stretch<'_, '_>) -> (f64, bool) {
+    let mut total = (0.0, true);
+    stretch.gradient::<F>(|g| {
+        let squares = reduce::sum_of_squares(g);
+        total.0 += squares;
+        // Squares of large f64 overflow although the elements are finite.
+        total.1 &= squares.is_finite() || reduce::max_abs(g).is_finite();
+    });
+    total
+}
+
+/// A formula, in the loop and the type a parameter asks for.
+enum Ready {
+    Propose32(Box<dyn Propose<f32>>),
+    Propose64(Box<dyn Propose<f64>>),
+    Advance32(Box<dyn Advance<f32>>),
+    Advance64(Box<dyn Advance<f64>>),
+}
+
+/// What one parameter needs in the passes.
+struct Job {
+    factors: Factors,
+    /// Which formula, in `Plan::ready`.
+    ready: usize,
+    step: Step,
+    /// Factor on the direction, for a matrix rule.
+    matrix: Option<(NewtonSchulz, f64)>,
+}
+
+struct Plan<'g> {
+    groups: &'g [Group],
+    heads: &'g [Head],
+    jobs: Vec<Job>,
+    ready: Vec<Ready>,
+}
+
+impl<'g> Plan<'g> {
+    fn new(groups: &'g [Group], heads: &'g [Head], unscale: f64, norm: Option<f64>) -> Self {
+        let jobs = heads.iter().map(|head| {
+            let Group { rule, modifiers } = &groups[head.group];
+            let step = Step { t: head.t, ..Step::default() };
+            // As torch: multiplied always, so a clipped norm ends slightly below the limit.
+            let clip = match (modifiers.clip_norm, norm) {
+                (Some(limit), Some(norm)) => {
+                    let factor = limit / (norm + 1e-6);
+                    if factor < 1.0 || factor.is_nan() { factor } else { 1.0 }
+                }
+                _ => 1.0,
+            };
+            Job {
+                factors: Factors::new(modifiers, unscale, clip, rule.rate(&step)),
+                ready: 0,
+                step,
+                matrix: rule.matrix(head.shape[0], head.shape[1]),
+            }
+        });
+        Self { groups, heads, jobs: jobs.collect(), ready: Vec::new() }
+    }
+
+    /// Measures what rules ask for, over each tensor.
+    fn measure(&mut self, parameters: &mut [Parameter<'_>], chunks: &[Chunk]) {
+        type Pair = (Option<Box<dyn Measure<f32>>>, Option<Box<dyn Measure<f64>>>);
+        let measures: Vec<Pair> = self
+            .groups
+            .iter()
+            .map(|group| (group.rule.measure_f32(), group.rule.measure_f64()))
+            .collect();
+        if measures.iter().all(|(measure, _)| measure.is_none()) {
+            return;
+        }
+        let totals = pass::run(parameters, chunks, Access::Read, |stretch| {
+            let job = &self.jobs[stretch.entry()];
+            let head = self.heads[stretch.entry()];
+            match &measures[head.group] {
+                (_, Some(measure)) if head.double => measure_chunk(stretch, job, &**measure),
+                (Some(measure), _) => measure_chunk(stretch, job, &**measure),
+                _ => Default::default(),
+            }
+        });
+        for (chunk, part) in chunks.iter().zip(&totals) {
+            if let (Some(measure), _) = &measures[self.heads[chunk.entry].group] {
+                measure.join(&mut self.jobs[chunk.entry].step.measured, part);
+            }
+        }
+    }
+
+    /// Fixes the formulas: parameters at the same step share one.
+    fn prepare(&mut self) {
+        let mut known: HashMap<(usize, bool, u64, [u64; MAX_MEASURED]), usize> = HashMap::new();
+        let mut last = None;
+        for (job, head) in self.jobs.iter_mut().zip(self.heads) {
+            let key = (head.group, head.double, head.t, job.step.measured.map(f64::to_bits));
+            if let Some((same, ready)) = last {
+                if same == key {
+                    job.ready = ready;
+                    continue;
+                }
+            }
+            job.ready = *known.entry(key).or_insert_with(|| {
+                let rule = &*self.groups[head.group].rule;
+                let fused = job.factors.is_plain() && job.matrix.is_none();
+                self.ready.push(match (fused, head.double) {
+                    (false, false) => Ready::Propose32(f32::propose(rule, &job.step)),
+                    (false, true) => Ready::Propose64(f64::propose(rule, &job.step)),
+                    (true, false) => Ready::Advance32(f32::advance(rule, &job.step)),
+                    (true, true) => Ready::Advance64(f64::advance(rule, &job.step)),
+                });
+                self.ready.len() - 1
+            });
+            last = Some((key, job.ready));
+        }
+    }
+
+    /// Counts the coordinates on which step and gradient agree, for cautious masks.
+    fn count(&mut self, parameters: &mut [Parameter<'_>], chunks: &[Chunk]) {
+        let cautious = |head: &Head| self.groups[head.group].modifiers.mask == Mask::Cautious;
+        if !self.heads.iter().any(cautious) {
+            return;
+        }
+        let chunks: Vec<Chunk> =
+            chunks.iter().filter(|chunk| cautious(&self.heads[chunk.entry])).cloned().collect();
+        let counts = pass::run(parameters, &chunks, Access::Dry, |stretch| {
+            let job = &self.jobs[stretch.entry()];
+            match &self.ready[job.ready] {
+                Ready::Propose32(formula) => count_chunk(stretch, job, &**formula),
+                Ready::Propose64(formula) => count_chunk(stretch, job, &**formula),
+                Ready::Advance32(_) | Ready::Advance64(_) => 0,
+            }
+        });
+        let mut totals = vec![0; self.jobs.len()];
+        for (chunk, count) in chunks.iter().zip(counts) {
+            totals[chunk.entry] += count;
+        }
+        for ((job, head), total) in self.jobs.iter_mut().zip(self.heads).zip(totals) {
+            let form = self.groups[head.group].modifiers.mask_scale;
+            job.factors.mask_scale = modifiers::cautious_scale(form, total, head.len);
+        }
+    }
+
+    /// Fills the directions of matrix rules and orthogonalizes them; nothing else changes.
+    fn propose(
+        &self,
+        parameters: &mut [Parameter<'_>],
+        chunks: &[Chunk],
+        orthogonalize: &mut Orthogonalizer<'_>,
+    ) -> Result<()> {
+        if self.jobs.iter().all(|job| job.matrix.is_none()) {
+            return Ok(());
+        }
+        let is_matrix = |chunk: &&Chunk| self.jobs[chunk.entry].matrix.is_some();
+        let chunks: Vec<Chunk> = chunks.iter().filter(is_matrix).cloned().collect();
+        pass::run(parameters, &chunks, Access::Dry, |stretch| {
+            let job = &self.jobs[stretch.entry()];
+            match &self.ready[job.ready] {
+                Ready::Propose32(formula) => propose_chunk(stretch, job, &**formula),
+                Ready::Propose64(formula) => propose_chunk(stretch, job, &**formula),
+                Ready::Advance32(_) | Ready::Advance64(_) => {}
+            }
+        });
+        for (parameter, Parameter { entry, .. }) in parameters.iter_mut().enumerate() {
+            let (job, head) = (&self.jobs[parameter], self.heads[parameter]);
+            let (Some((iteration, _)), Some(data)) = (job.matrix, &mut entry.direction) else {
+                continue;
+            };
+            let [rows, columns] = head.shape;
+            // A matrix stored by columns is its transpose stored by rows, and the map commutes.
+            let shape = if head.column_major { [columns, rows] } else { [rows, columns] };
+            if head.len > 0 {
+                orthogonalize(Direction { parameter, data: data.reborrow(), shape, iteration })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, stretch: Stretch<'_, '_>) {
+        let job = &self.jobs[stretch.entry()];
+        match &self.ready[job.ready] {
+            Ready::Propose32(formula) => apply_chunk(stretch, job, &**formula),
+            Ready::Propose64(formula) => apply_chunk(stretch, job, &**formula),
+            Ready::Advance32(formula) => advance_chunk(stretch, job, &**formula),
+            Ready::Advance64(formula) => advance_chunk(stretch, job, &**formula),
+        }
+    }
+}
+
+fn measure_chunk<F: Float>(
+    stretch: Stretch<'_, '_>,
+    job: &Job,
+    measure: &dyn Measure<F>,
+) -> [f64; MAX_MEASURED] {
+    let mut totals = [0.0; MAX_MEASURED];
+    stretch.parts(|Part { x, g, state, u, spare }| {
+        let g = job.factors.gradient(x, g, spare);
+        measure.run(x, g, state, u, &mut totals);
+    });
+    totals
+}
+
+fn count_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) -> u64 {
+    let mut count = 0;
+    stretch.parts(|Part { x, g, state, u, spare }| {
+        let g = job.factors.gradient(x, g, spare);
+        formula.run(x, g, u, state);
+        count += modifiers::agreeing(g, u);
+    });
+    count
+}
+
+fn propose_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) {
+    stretch.parts(|Part { x, g, state, u, spare }| {
+        let g = job.factors.gradient(x, g, spare);
+        formula.run(x, g, u, state);
+        job.factors.mask(g, u);
+    });
+}
+
+/// The common case: nothing stands between the formula and the move.
+fn advance_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Advance<F>) {
+    let keep = F::from_f64(job.factors.keep);
+    let done =
+        job.factors.keeps_gradient() && stretch.whole(|x, g, state| formula.run(x, g, keep, state));
+    if !done {
+        stretch.parts(|Part { x, g, state, spare, .. }| {
+            let g = job.factors.gradient(x, g, spare);
+            formula.run(x, g, keep, state);
+        });
+    }
+}
+
+fn apply_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) {
+    match job.matrix {
+        None => stretch.parts(|Part { x, g, state, u, spare }| {
+            let g = job.factors.gradient(x, g, spare);
+            formula.run(x, g, u, state);
+            job.factors.mask(g, u);
+            job.factors.apply(x, u, 1.0);
+        }),
+        // The direction is known: the formula runs for its states alone.
+        Some((_, factor)) => {
+            let mut proposed = vec![F::default(); pass::block_len::<F>()];
+            stretch.parts(|Part { x, g, state, u, spare }| {
+                let g = job.factors.gradient(x, g, spare);
+                formula.run(x, g, &mut proposed[..u.len()], state);
+                job.factors.apply(x, u, factor);
+            });
+        }
+    }
+}

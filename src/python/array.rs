@@ -1,0 +1,342 @@
+//! Views of numpy arrays and torch CPU tensors: where elements lie, and how.
+//!
+//! torch hands out non-owning descriptors through DLPack's C exchange table, in tens of
+//! nanoseconds; older versions are asked attribute by attribute.
+
+use crate::engine::tensor::{Dtype, Tensor, View};
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyCapsule, PyCapsuleMethods, PyType};
+use std::ffi::{c_int, c_void};
+use std::ops::Range;
+
+const MAX_DIM: usize = 6;
+
+/// What is known of an array's memory.
+#[derive(Clone, Copy)]
+pub struct Array {
+    data: *mut u8,
+    /// `None` for types that steps do not compute with.
+    pub dtype: Option<Dtype>,
+    /// Whether the processor can read it.
+    pub cpu: bool,
+    /// Whether it may be written.
+    pub writable: bool,
+    ndim: usize,
+    shape: [i64; MAX_DIM],
+    strides: [i64; MAX_DIM],
+}
+
+#[repr(C)]
+struct DlDevice {
+    kind: i32,
+    id: i32,
+}
+
+#[repr(C)]
+struct DlDataType {
+    code: u8,
+    bits: u8,
+    lanes: u16,
+}
+
+#[repr(C)]
+struct DlTensor {
+    data: *mut c_void,
+    device: DlDevice,
+    ndim: i32,
+    dtype: DlDataType,
+    shape: *const i64,
+    strides: *const i64,
+    byte_offset: u64,
+}
+
+#[repr(C)]
+struct DlExchangeHeader {
+    major: u32,
+    minor: u32,
+    previous: *const c_void,
+}
+
+#[repr(C)]
+struct DlExchange {
+    header: DlExchangeHeader,
+    allocator: *const c_void,
+    from_object: *const c_void,
+    to_object: *const c_void,
+    describe: Option<unsafe extern "C" fn(*mut c_void, *mut DlTensor) -> c_int>,
+    stream: *const c_void,
+}
+
+type Describe = unsafe extern "C" fn(*mut c_void, *mut DlTensor) -> c_int;
+
+/// torch's types, and how to look at a tensor.
+pub struct Torch {
+    tensor: Py<PyType>,
+    parameter: Py<PyType>,
+    describe: Option<Describe>,
+}
+
+impl Torch {
+    /// Looks torch up; call it only when torch is loaded.
+    pub fn get(py: Python<'_>) -> PyResult<&Self> {
+        static TORCH: PyOnceLock<Torch> = PyOnceLock::new();
+        TORCH.get_or_try_init(py, || {
+            let torch = py.import("torch")?;
+            let tensor = torch.getattr("Tensor")?.cast_into::<PyType>()?;
+            let parameter = torch.getattr("nn")?.getattr("Parameter")?.cast_into::<PyType>()?;
+            let describe = describe(tensor.as_any());
+            Ok(Self { tensor: tensor.unbind(), parameter: parameter.unbind(), describe })
+        })
+    }
+
+    /// Whether `object` is a tensor or parameter and no subclass of them.
+    pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
+        let kind = object.get_type();
+        kind.is(&self.parameter) || kind.is(&self.tensor)
+    }
+
+    /// A view of a plain tensor; `None` where torch cannot describe it (sparse, for instance).
+    #[inline]
+    pub fn view(&self, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
+        match self.describe {
+            Some(describe) => Ok(by_exchange(describe, tensor)),
+            None => by_attributes(tensor).map(Some),
+        }
+    }
+}
+
+/// The descriptor function of DLPack's exchange table, if this torch has one.
+fn describe(tensor_type: &Bound<'_, PyAny>) -> Option<Describe> {
+    let capsule = tensor_type.getattr("__dlpack_c_exchange_api__").ok()?;
+    let capsule = capsule.cast::<PyCapsule>().ok()?;
+    let pointer = capsule.pointer_checked(Some(c"dlpack_exchange_api")).ok()?;
+    // SAFETY: a capsule of this name holds the table, which lives as long as the library.
+    let table = unsafe { pointer.cast::<DlExchange>().as_ref() };
+    (table.header.major == 1).then_some(table.describe).flatten()
+}
+
+#[inline]
+fn by_exchange(describe: Describe, tensor: &Bound<'_, PyAny>) -> Option<Array> {
+    let mut out = std::mem::MaybeUninit::<DlTensor>::zeroed();
+    // SAFETY: the object is a torch tensor, and the function fills the descriptor or fails.
+    let status = unsafe { describe(tensor.as_ptr().cast(), out.as_mut_ptr()) };
+    if status != 0 {
+        drop(PyErr::take(tensor.py()));
+        return None;
+    }
+    // SAFETY: status 0 says it is filled; zeroes would be a valid value as well.
+    let out = unsafe { out.assume_init() };
+    let ndim = usize::try_from(out.ndim).ok().filter(|&n| n <= MAX_DIM)?;
+    let (mut shape, mut strides) = ([1; MAX_DIM], [1; MAX_DIM]);
+    // SAFETY: shape and strides hold `ndim` numbers while the tensor lives.
+    unsafe {
+        if ndim > 0 {
+            shape[..ndim].copy_from_slice(std::slice::from_raw_parts(out.shape, ndim));
+            if out.strides.is_null() {
+                row_major(&shape[..ndim], &mut strides);
+            } else {
+                strides[..ndim].copy_from_slice(std::slice::from_raw_parts(out.strides, ndim));
+            }
+        }
+    }
+    let dtype = match (out.dtype.code, out.dtype.bits) {
+        (2, 32) => Some(Dtype::F32),
+        (2, 64) => Some(Dtype::F64),
+        (2, 16) => Some(Dtype::F16),
+        (4, 16) => Some(Dtype::Bf16),
+        _ => None,
+    };
+    let data = out.data.cast::<u8>().wrapping_add(out.byte_offset as usize);
+    Some(Array { data, dtype, cpu: out.device.kind == 1, writable: true, ndim, shape, strides })
+}
+
+fn by_attributes(tensor: &Bound<'_, PyAny>) -> PyResult<Array> {
+    let numbers = |object: Bound<'_, PyAny>| object.extract::<Vec<i64>>();
+    let sizes = numbers(tensor.getattr("shape")?)?;
+    let steps = numbers(tensor.call_method0("stride")?)?;
+    let ndim = sizes.len();
+    if ndim > MAX_DIM {
+        return Err(PyRuntimeError::new_err(format!("a tensor of {ndim} dimensions")));
+    }
+    let (mut shape, mut strides) = ([1; MAX_DIM], [1; MAX_DIM]);
+    shape[..ndim].copy_from_slice(&sizes);
+    strides[..ndim].copy_from_slice(&steps);
+    let dtype = match tensor.getattr("dtype")?.str()?.to_str()? {
+        "torch.float32" => Some(Dtype::F32),
+        "torch.float64" => Some(Dtype::F64),
+        "torch.float16" => Some(Dtype::F16),
+        "torch.bfloat16" => Some(Dtype::Bf16),
+        _ => None,
+    };
+    let cpu = tensor.getattr("device")?.getattr("type")?.extract::<String>()? == "cpu";
+    let data = tensor.call_method0("data_ptr")?.extract::<usize>()? as *mut u8;
+    Ok(Array { data, dtype, cpu, writable: true, ndim, shape, strides })
+}
+
+/// A view of a numpy array.
+pub fn numpy_view(object: &Bound<'_, PyUntypedArray>) -> Option<Array> {
+    let descr = object.dtype();
+    let native = descr.is_native_byteorder() != Some(false);
+    let dtype = match (descr.kind(), descr.itemsize()) {
+        (b'f', 4) if native => Some(Dtype::F32),
+        (b'f', 8) if native => Some(Dtype::F64),
+        (b'f', 2) if native => Some(Dtype::F16),
+        _ => None,
+    };
+    let size = descr.itemsize().max(1) as isize;
+    let ndim = object.ndim();
+    if ndim > MAX_DIM {
+        return None;
+    }
+    let (mut shape, mut strides) = ([1; MAX_DIM], [1; MAX_DIM]);
+    for k in 0..ndim {
+        shape[k] = object.shape()[k] as i64;
+        // A stride that is no multiple of the item size never passes for dense.
+        let stride = object.strides()[k];
+        strides[k] = if stride % size == 0 { (stride / size) as i64 } else { i64::MIN };
+    }
+    // SAFETY: the object is a numpy array; its header is only read.
+    let (data, flags) = unsafe {
+        let header = &*object.as_array_ptr();
+        (header.fields.data.cast::<u8>(), header.fields.flags)
+    };
+    let aligned = data.align_offset(descr.alignment().max(1)) == 0;
+    let writable = flags & numpy::npyffi::flags::NPY_ARRAY_WRITEABLE != 0;
+    let dtype = dtype.filter(|_| aligned);
+    Some(Array { data, dtype, cpu: true, writable, ndim, shape, strides })
+}
+
+fn row_major(shape: &[i64], strides: &mut [i64]) {
+    let mut stride = 1;
+    for k in (0..shape.len()).rev() {
+        strides[k] = stride;
+        stride *= shape[k];
+    }
+}
+
+impl Array {
+    /// Sizes along the axes.
+    pub fn shape(&self) -> &[i64] {
+        &self.shape[..self.ndim]
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape().iter().product::<i64>() as usize
+    }
+
+    /// Whether elements fill a stretch of memory, in any order of axes.
+    pub fn is_dense(&self) -> bool {
+        if self.is_row_major() || self.len() == 0 {
+            return true;
+        }
+        let mut axes: Vec<usize> = (0..self.ndim).filter(|&k| self.shape[k] > 1).collect();
+        axes.sort_unstable_by_key(|&k| self.strides[k]);
+        let mut expected = 1;
+        axes.into_iter().all(|k| {
+            let fits = self.strides[k] == expected;
+            expected *= self.shape[k];
+            fits
+        })
+    }
+
+    fn is_row_major(&self) -> bool {
+        let mut expected = 1;
+        (0..self.ndim).rev().all(|k| {
+            let fits = self.shape[k] == 1 || self.strides[k] == expected;
+            expected *= self.shape[k];
+            fits
+        })
+    }
+
+    /// Whether the elements of both lie in the same order.
+    pub fn same_layout(&self, other: &Self) -> bool {
+        self.shape() == other.shape()
+            && (0..self.ndim).all(|k| self.shape[k] <= 1 || self.strides[k] == other.strides[k])
+    }
+
+    /// Rows, columns, and whether columns lie one after the other, for a dense matrix.
+    pub fn matrix(&self) -> Option<([usize; 2], bool)> {
+        let [rows, columns] = *<&[i64; 2]>::try_from(self.shape()).ok()?;
+        Some(([rows as usize, columns as usize], !self.is_row_major()))
+    }
+
+    /// The shape as Python prints it.
+    pub fn shape_text(&self) -> String {
+        let sizes: Vec<String> = self.shape().iter().map(i64::to_string).collect();
+        match &sizes[..] {
+            [size] => format!("({size},)"),
+            sizes => format!("({})", sizes.join(", ")),
+        }
+    }
+
+    /// The memory without the shape; `None` for types that steps do not compute with.
+    pub fn span(&self) -> Option<Span> {
+        let Self { data, writable, .. } = *self;
+        self.dtype.map(|dtype| Span { data, len: self.len(), dtype, writable })
+    }
+}
+
+/// A dense stretch of memory.
+#[derive(Clone, Copy)]
+pub struct Span {
+    data: *mut u8,
+    len: usize,
+    dtype: Dtype,
+    /// Whether it may be written.
+    pub writable: bool,
+}
+
+impl Span {
+    /// The addresses it covers.
+    pub fn addresses(&self) -> Range<usize> {
+        let start = self.data as usize;
+        start..start + self.len * self.dtype.size()
+    }
+
+    /// The elements, to write.
+    ///
+    /// # Safety
+    /// The array is dense, on the processor, kept alive by the caller for `'a`, and nobody else
+    /// touches its elements meanwhile.
+    pub unsafe fn tensor<'a>(&self) -> Tensor<'a> {
+        // SAFETY: the caller's promise; numpy's and torch's elements are initialised and aligned.
+        unsafe { Tensor::from_raw(self.data, self.len, self.dtype) }
+    }
+
+    /// The elements, to read.
+    ///
+    /// # Safety
+    /// As for [`Span::tensor`], but others may read too.
+    pub unsafe fn read<'a>(&self) -> View<'a> {
+        // SAFETY: as above.
+        unsafe { View::from_raw(self.data, self.len, self.dtype) }
+    }
+
+    /// The one element of a counter, if it can be read as one.
+    pub fn scalar(&self) -> Option<f64> {
+        // SAFETY: one element of this type, alive while the caller holds the array.
+        unsafe {
+            match self.dtype {
+                Dtype::F32 if self.len == 1 => Some((*self.data.cast::<f32>()).into()),
+                Dtype::F64 if self.len == 1 => Some(*self.data.cast::<f64>()),
+                _ => None,
+            }
+        }
+    }
+
+    /// Sets the one element of a counter that [`Span::scalar`] could read.
+    pub fn set_scalar(&self, value: f64) {
+        // SAFETY: as for `scalar`, and the GIL keeps other writers away.
+        unsafe {
+            match self.dtype {
+                Dtype::F32 => *self.data.cast::<f32>() = value as f32,
+                Dtype::F64 => *self.data.cast::<f64>() = value,
+                Dtype::Bf16 | Dtype::F16 => {}
+            }
+        }
+    }
+}

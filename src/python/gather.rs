@@ -1,0 +1,438 @@
+//! Views of every tensor of a step: gathered and checked, stepped, and handed back.
+
+use super::array::{Array, Span, Torch, numpy_view};
+use super::optim::{build, repr};
+use crate::engine::sweep::MAX_STATE;
+use crate::engine::tensor::check_overlap;
+use crate::engine::{Error, Result};
+use crate::optim::rule::State;
+use crate::optim::{Direction, Group, Options, Parameter, Report, step, step_with};
+use numpy::PyUntypedArray;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+
+type Object<'py> = Bound<'py, PyAny>;
+
+/// One parameter; numbers are places in the lists of [`Gather`].
+struct Row {
+    group: usize,
+    /// Number of this step.
+    t: u64,
+    param: usize,
+    /// Where its spans begin: parameter, gradient, states.
+    spans: usize,
+    states: usize,
+    counter: Option<Span>,
+    /// For a rule on matrices: the tensor of the direction, its memory, the shape, and whether
+    /// columns come one after the other.
+    direction: Option<(usize, Span, [usize; 2], bool)>,
+}
+
+/// State that exists only once the step is known to be valid.
+struct Pending<'py> {
+    key: Object<'py>,
+    entry: Bound<'py, PyDict>,
+    new: Bound<'py, PyDict>,
+}
+
+/// A group, as its parameters see it.
+struct Context<'py> {
+    hyper: Bound<'py, PyDict>,
+    states: Vec<State>,
+    names: Vec<Bound<'py, PyString>>,
+    counts: bool,
+    matrix: bool,
+    class: &'static str,
+}
+
+/// The parameters of a step.
+pub struct Gather<'a, 'py> {
+    py: Python<'py>,
+    state: &'a Bound<'py, PyDict>,
+    host: &'a Object<'py>,
+    torch: Option<&'py Torch>,
+    groups: Vec<Group>,
+    rows: Vec<Row>,
+    spans: Vec<Span>,
+    /// Keeps alive what the spans point into.
+    held: Vec<Object<'py>>,
+    /// Objects, and the stand-ins whose elements go back to them.
+    stand_ins: Vec<(Object<'py>, Object<'py>)>,
+    pending: Vec<Pending<'py>>,
+    /// Parameters of the groups so far, with and without gradient.
+    parameters: usize,
+}
+
+impl<'a, 'py> Gather<'a, 'py> {
+    /// An empty step; `state` and `host` as in `optim_step`.
+    pub fn new(
+        py: Python<'py>,
+        state: &'a Bound<'py, PyDict>,
+        host: &'a Object<'py>,
+    ) -> PyResult<Self> {
+        let torch = host.getattr(intern!(py, "torch"))?.extract::<bool>()?;
+        Ok(Self {
+            py,
+            state,
+            host,
+            torch: if torch { Some(Torch::get(py)?) } else { None },
+            groups: vec![],
+            rows: vec![],
+            spans: vec![],
+            held: vec![],
+            stand_ins: vec![],
+            pending: vec![],
+            parameters: 0,
+        })
+    }
+
+    /// Adds one group; false if one of its tensors is out of the core's reach.
+    pub fn group(&mut self, group: &Object<'py>) -> PyResult<bool> {
+        let group = group.cast::<PyTuple>()?;
+        let name = group.get_item(0)?;
+        let hyper = group.get_item(1)?.cast_into::<PyDict>()?;
+        let params = group.get_item(2)?.cast_into::<PyList>()?;
+        let grads = group.get_item(3)?;
+        let built = build(name.cast::<PyString>()?.to_str()?, &hyper)?;
+        let states = built.rule.states();
+        let names = states.iter().map(|state| PyString::intern(self.py, state.name)).collect();
+        let info = built.rule.info();
+        let matrix = built.rule.matrix(1, 1).is_some();
+        let context =
+            Context { hyper, states, names, counts: info.counts, matrix, class: info.class };
+        self.groups.push(built);
+        let first = self.parameters;
+        self.parameters += params.len();
+        for (index, param) in params.iter().enumerate() {
+            let grad = match grads.is_none() {
+                true => param.getattr(intern!(self.py, "grad"))?,
+                false => grads.get_item(index)?,
+            };
+            if grad.is_none() {
+                continue;
+            }
+            let key = match self.torch {
+                Some(_) => param.clone(),
+                None => (first + index).into_pyobject(self.py)?.into_any(),
+            };
+            if !self.row(&context, &key, param, grad)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A view, where the core can make one.
+    fn view(&self, object: &Object<'py>) -> PyResult<Option<Array>> {
+        match self.torch {
+            Some(torch) if torch.is_plain(object) => torch.view(object),
+            Some(_) => Ok(None),
+            None => Ok(object.cast::<PyUntypedArray>().ok().and_then(numpy_view)),
+        }
+    }
+
+    fn row(
+        &mut self,
+        context: &Context<'py>,
+        key: &Object<'py>,
+        param: Object<'py>,
+        grad: Object<'py>,
+    ) -> PyResult<bool> {
+        if let Some(torch) = self.torch
+            && !(torch.is_plain(&param) && torch.is_plain(&grad))
+        {
+            return Ok(false);
+        }
+        let (x, g) = (self.view(&param)?, self.view(&grad)?);
+        if x.is_some_and(|x| !x.cpu) || g.is_some_and(|g| !g.cpu) {
+            return Ok(false);
+        }
+        if let (Some(x), Some(g)) = (&x, &g)
+            && x.shape() != g.shape()
+        {
+            return Err(Error::Shape {
+                name: "grad".into(),
+                given: g.shape_text(),
+                other: "its parameter".into(),
+                expected: x.shape_text(),
+                fix: "pass the gradient of this parameter".into(),
+            }
+            .into());
+        }
+        let (first, spans) = (self.held.len(), self.spans.len());
+        self.held.push(param);
+        self.held.push(grad);
+        let (counter, fresh) = self.states(context, key, first)?;
+        let x = self.conform(first, x, g)?;
+        let (t, counter) = match counter {
+            Some(counter) => {
+                let span = self.view(&counter)?.filter(|view| view.cpu).and_then(|v| v.span());
+                let found = span.and_then(|span| span.scalar().map(|value| (value, span)));
+                let (value, span) = found.ok_or_else(|| {
+                    let allowed = "a float32 or float64 scalar on the CPU";
+                    let fix = "load the checkpoint with load_state_dict";
+                    Error::kind("state \"step\"", allowed, repr(&counter), fix)
+                })?;
+                self.held.push(counter);
+                (value as u64 + 1, Some(span))
+            }
+            None => (if fresh { 1 } else { 2 }, None),
+        };
+        let direction =
+            if context.matrix { Some(self.direction(context, first, &x)?) } else { None };
+        self.rows.push(Row {
+            group: self.groups.len() - 1,
+            t,
+            param: first,
+            spans,
+            states: context.states.len(),
+            counter,
+            direction,
+        });
+        Ok(true)
+    }
+
+    /// Adds the states of a parameter, held from `first` on; returns its counter, and whether any
+    /// state is new.
+    fn states(
+        &mut self,
+        context: &Context<'py>,
+        key: &Object<'py>,
+        first: usize,
+    ) -> PyResult<(Option<Object<'py>>, bool)> {
+        let py = self.py;
+        let entry = match self.state.get_item(key)? {
+            Some(entry) => entry.cast_into::<PyDict>()?,
+            None => PyDict::new(py),
+        };
+        let find = |name: &Bound<'py, PyString>| {
+            entry.get_item(name).map(|value| value.filter(|value| !value.is_none()))
+        };
+        let step = intern!(py, "step");
+        let mut missing: Vec<(Bound<'py, PyString>, f64)> = Vec::new();
+        let mut counter = if context.counts { find(step)? } else { None };
+        if context.counts && counter.is_none() {
+            missing.push((step.clone(), 0.0));
+        }
+        let mut values: [Option<Object<'py>>; MAX_STATE] = Default::default();
+        let specs = || context.names.iter().zip(&context.states);
+        for (value, (name, state)) in values.iter_mut().zip(specs()) {
+            *value = find(name)?;
+            if value.is_none() {
+                missing.push((name.clone(), state.std));
+            }
+        }
+        let fresh = !missing.is_empty();
+        if fresh {
+            let arguments = (&self.held[first], missing, &context.hyper);
+            let new = self.host.call_method1(intern!(py, "init"), arguments)?;
+            let new = new.cast_into::<PyDict>()?;
+            for (value, name) in values.iter_mut().zip(&context.names) {
+                if value.is_none() {
+                    *value = new.get_item(name)?;
+                }
+            }
+            if context.counts && counter.is_none() {
+                counter = new.get_item(step)?;
+            }
+            self.pending.push(Pending { key: key.clone(), entry, new });
+        }
+        self.held.extend(values.into_iter().flatten());
+        Ok((counter, fresh))
+    }
+
+    /// Adds the spans of parameter, gradient and states, held from `first` on. Where they do not
+    /// fit, the host supplies stand-ins or says what is wrong.
+    fn conform(&mut self, first: usize, x: Option<Array>, g: Option<Array>) -> PyResult<Array> {
+        if let Some(x) = self.fit(first, x, g)? {
+            return Ok(x);
+        }
+        let originals = self.held[first..].to_vec();
+        let tensors = PyList::new(self.py, &originals)?;
+        let stand_ins = self.host.call_method1(intern!(self.py, "conform"), (tensors,))?;
+        self.held.truncate(first);
+        self.held.extend(stand_ins.cast_into::<PyList>()?.iter());
+        for (place, pair) in originals.iter().zip(&self.held[first..]).enumerate() {
+            // The gradient, at place 1, is only read: nothing goes back to it.
+            if place != 1 && !pair.0.is(pair.1) {
+                self.stand_ins.push((pair.0.clone(), pair.1.clone()));
+            }
+        }
+        let views = [first, first + 1].map(|place| match self.held.get(place) {
+            Some(object) => self.view(object),
+            None => Ok(None),
+        });
+        let [x, g] = views;
+        let fitted = self.fit(first, x?, g?)?;
+        self.held.extend(originals);
+        fitted.ok_or_else(|| {
+            PyRuntimeError::new_err("a tensor could not be brought into shape; please report this")
+        })
+    }
+
+    /// Adds the spans if all tensors are dense, on the processor and in one layout.
+    fn fit(&mut self, first: usize, x: Option<Array>, g: Option<Array>) -> PyResult<Option<Array>> {
+        let (Some(x), Some(g)) = (x, g) else { return Ok(None) };
+        let length = self.spans.len();
+        let usable = |array: &Array| array.span().filter(|_| array.cpu && array.same_layout(&x));
+        let dense = x.is_dense();
+        let mut spans = [usable(&x).filter(|_| dense), usable(&g)].into_iter();
+        let mut complete = spans.all(|span| span.map(|span| self.spans.push(span)).is_some());
+        for state in &self.held[first + 2..] {
+            let span = self.view(state)?.as_ref().and_then(usable);
+            complete &= span.map(|span| self.spans.push(span)).is_some();
+        }
+        if !complete {
+            self.spans.truncate(length);
+        }
+        Ok(complete.then_some(x))
+    }
+
+    /// The buffer for the direction of a matrix.
+    fn direction(
+        &mut self,
+        context: &Context<'py>,
+        first: usize,
+        x: &Array,
+    ) -> PyResult<(usize, Span, [usize; 2], bool)> {
+        let Some((shape, column_major)) = x.matrix() else {
+            let name = format!("each parameter of {}", context.class);
+            let given = format!("one of shape {}", x.shape_text());
+            let fix = "give other parameters to another optimizer, such as AdamW";
+            return Err(Error::value(name, "a matrix (2-D)", given, fix).into());
+        };
+        let method = intern!(self.py, "direction");
+        let direction = self.host.call_method1(method, (&self.held[first],))?;
+        let span = self.view(&direction)?.filter(|view| view.same_layout(x));
+        let span = span.and_then(|view| view.span()).ok_or_else(|| {
+            PyRuntimeError::new_err("a direction has another layout; please report this")
+        })?;
+        self.held.push(direction);
+        Ok((self.held.len() - 1, span, shape, column_major))
+    }
+
+    /// Refuses read-only and overlapping memory.
+    pub fn check(&self) -> PyResult<()> {
+        let written = || {
+            self.rows.iter().flat_map(|row| {
+                let spans = &self.spans[row.spans..row.spans + 2 + row.states];
+                std::iter::once(&spans[0]).chain(&spans[2..])
+            })
+        };
+        if written().any(|span| !span.writable) {
+            let given = "a read-only array";
+            return Err(
+                Error::value("each parameter and state", "writable", given, "pass a copy").into()
+            );
+        }
+        let read = self.rows.iter().map(|row| self.spans[row.spans + 1].addresses());
+        let name = |written: bool, index: usize| self.name(written, index);
+        Ok(check_overlap(written().map(Span::addresses), read, name)?)
+    }
+
+    /// Words the `index`-th buffer that is written, or read.
+    fn name(&self, written: bool, index: usize) -> String {
+        let mut before = 0;
+        for (number, row) in self.rows.iter().enumerate() {
+            if !written && index == number {
+                return format!("the gradient of parameter {number}");
+            }
+            if written && index == before {
+                return format!("parameter {number}");
+            }
+            before += 1 + row.states;
+            if written && index < before {
+                return format!("a state of parameter {number}");
+            }
+        }
+        "a buffer".to_owned()
+    }
+
+    /// Steps, then counts and hands back; returns the parameters that were stepped.
+    pub fn run(self, options: &Options) -> PyResult<(Report, Bound<'py, PyList>)> {
+        let py = self.py;
+        let parameters: Result<Vec<Parameter<'_>>> =
+            self.rows.iter().map(|row| self.parameter(row)).collect();
+        let report = self.step(&mut parameters?, options)?;
+        if report.skipped {
+            return Ok((report, PyList::empty(py)));
+        }
+        for Pending { key, entry, new } in &self.pending {
+            entry.update(new.as_mapping())?;
+            self.state.set_item(key, entry)?;
+        }
+        for row in &self.rows {
+            if let Some(counter) = &row.counter {
+                counter.set_scalar(row.t as f64);
+            }
+        }
+        for pair in &self.stand_ins {
+            self.host.call_method1(intern!(py, "restore"), pair.clone())?;
+        }
+        let stepped = PyList::new(py, self.rows.iter().map(|row| &self.held[row.param]))?;
+        Ok((report, stepped))
+    }
+
+    fn parameter<'t>(&self, row: &Row) -> Result<Parameter<'t>> {
+        let [x, g, states @ ..] = &self.spans[row.spans..row.spans + 2 + row.states] else {
+            unreachable!("a row has at least two spans")
+        };
+        // SAFETY: dense by `fit`; `held` keeps the objects alive past the step; `check` refused
+        // overlaps; the arrays are numpy's and torch's, which are initialised and aligned.
+        let (x, g) = unsafe { (x.tensor(), g.read()) };
+        // SAFETY: as above.
+        let states = states.iter().map(|span| unsafe { span.tensor() });
+        let parameter = Parameter::new(row.group, row.t, x, g, states)?;
+        Ok(match &row.direction {
+            None => parameter,
+            Some((_, span, shape, column_major)) => {
+                // SAFETY: as above; nobody else knows this buffer.
+                parameter.matrix(*shape, *column_major, unsafe { span.tensor() })
+            }
+        })
+    }
+
+    fn step(&self, parameters: &mut [Parameter<'_>], options: &Options) -> PyResult<Report> {
+        let (py, groups) = (self.py, &self.groups);
+        let matrices = self.rows.iter().any(|row| row.direction.is_some());
+        if self.torch.is_none() || !matrices {
+            return Ok(py.detach(|| step(groups, parameters, options))?);
+        }
+        // torch's products are the fastest at hand for its tensors.
+        let directions: Vec<Option<Py<PyAny>>> = self
+            .rows
+            .iter()
+            .map(|row| row.direction.as_ref().map(|d| self.held[d.0].clone().unbind()))
+            .collect();
+        let orthogonalize = self.host.getattr(intern!(py, "orthogonalize"))?.unbind();
+        let mut raised = None;
+        let result = py.detach(|| {
+            step_with(groups, parameters, options, &mut |direction| {
+                call(&orthogonalize, &directions, &direction).map_err(|error| {
+                    raised = Some(error);
+                    Error::Unsupported { what: "the product".into(), fix: String::new() }
+                })
+            })
+        });
+        match raised {
+            Some(error) => Err(error),
+            None => Ok(result?),
+        }
+    }
+}
+
+/// Calls the host's orthogonalization on the tensor behind a direction.
+fn call(
+    orthogonalize: &Py<PyAny>,
+    directions: &[Option<Py<PyAny>>],
+    direction: &Direction<'_>,
+) -> PyResult<()> {
+    Python::attach(|py| {
+        let tensor = directions[direction.parameter].as_ref();
+        let iteration = direction.iteration;
+        let arguments = (tensor, iteration.coefficients, iteration.steps, iteration.eps);
+        orthogonalize.call1(py, arguments).map(drop)
+    })
+}

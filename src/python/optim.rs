@@ -1,0 +1,173 @@
+//! Bindings of optimizer steps: hyperparameters in, the registry out, and the step itself.
+
+use super::gather::Gather;
+use crate::engine::rng::Philox;
+use crate::engine::{Error, Result, threads};
+use crate::optim::hyper::{self, Field, Lookup, Value};
+use crate::optim::modifiers::{Decay, Modifiers, OnNonfinite};
+use crate::optim::rule::Info;
+use crate::optim::{Group, Options, RULES};
+use numpy::{PyArray1, PyArrayMethods};
+use pyo3::exceptions::PyKeyError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(optim_rules, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_check, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_states, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_step, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_normal, module)?)?;
+    Ok(())
+}
+
+fn find(name: &str) -> PyResult<&'static Info> {
+    let found = RULES.iter().find(|info| info.name == name);
+    found.copied().ok_or_else(|| PyKeyError::new_err(format!("no rule is named {name:?}")))
+}
+
+fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Number(number) => number.into_pyobject(py)?.into_any(),
+        Value::Flag(flag) => flag.into_pyobject(py)?.to_owned().into_any(),
+        Value::Text(text) => text.into_pyobject(py)?.into_any(),
+        Value::None => py.None().into_bound(py),
+    })
+}
+
+/// Every rule of the registry: name, class, summary, whether parameters count steps, default decay
+/// and weight decay, and hyperparameters as (key, index, allowed, default).
+#[pyfunction]
+fn optim_rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    let rules = PyList::empty(py);
+    for info in RULES {
+        let fields = PyList::empty(py);
+        for Field { key, index, allowed, default } in (info.fields)() {
+            fields.append((key, index, allowed, to_python(py, &default)?))?;
+        }
+        let (decay, weight_decay) = info.decay;
+        let entry = PyDict::new(py);
+        entry.set_item("name", info.name)?;
+        entry.set_item("class", info.class)?;
+        entry.set_item("summary", info.summary.trim())?;
+        entry.set_item("counts", info.counts)?;
+        entry.set_item("decay", to_python(py, &<Decay as hyper::Domain>::value(&decay))?)?;
+        entry.set_item("weight_decay", weight_decay)?;
+        entry.set_item("fields", fields)?;
+        rules.append(entry)?;
+    }
+    Ok(rules)
+}
+
+/// Hyperparameters in a Python dict.
+struct DictLookup<'a, 'py>(&'a Bound<'py, PyDict>);
+
+impl Lookup for DictLookup<'_, '_> {
+    fn get(&self, key: &str, index: Option<usize>) -> Result<Option<Value>> {
+        let wrong = |given: String| {
+            let fix = "see the documentation of the rule".to_owned();
+            Error::Type { name: key.to_owned(), allowed: "a plain value".into(), given, fix }
+        };
+        let Ok(Some(mut object)) = self.0.get_item(key) else { return Ok(None) };
+        if let Some(index) = index {
+            object = object.get_item(index).map_err(|_| {
+                let allowed = format!("a tuple of at least {} numbers", index + 1);
+                Error::kind(key, allowed, repr(&object), "see the documentation of the rule")
+            })?;
+        }
+        if object.is_none() {
+            return Ok(Some(Value::None));
+        }
+        if let Ok(flag) = object.extract::<bool>() {
+            return Ok(Some(Value::Flag(flag)));
+        }
+        if let Ok(text) = object.extract::<String>() {
+            return Ok(Some(Value::Text(text)));
+        }
+        // Also takes numpy scalars and one-element tensors.
+        object
+            .extract::<f64>()
+            .map(|number| Some(Value::Number(number)))
+            .map_err(|_| wrong(repr(&object)))
+    }
+}
+
+pub fn repr(object: &Bound<'_, PyAny>) -> String {
+    object.repr().map_or_else(|_| "an object".to_owned(), |text| text.to_string())
+}
+
+pub fn build(name: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Group> {
+    let info = find(name)?;
+    let lookup = DictLookup(hyper);
+    let rule = (info.build)(&lookup)?;
+    let modifiers = Modifiers::read(&lookup, Modifiers::new(info.decay))?;
+    Ok(Group { rule, modifiers })
+}
+
+fn options(grad_scale: f64, on_nonfinite: &str) -> PyResult<Options> {
+    let text = Value::Text(on_nonfinite.to_owned());
+    let on_nonfinite = <OnNonfinite as hyper::Domain>::accept(&text).ok_or_else(|| {
+        let allowed = <OnNonfinite as hyper::Domain>::allowed();
+        Error::value("on_nonfinite", allowed, &text, "the default is \"propagate\"")
+    })?;
+    Ok(Options { on_nonfinite, grad_scale })
+}
+
+/// Check the hyperparameters of a rule, its modifiers and the policy for NaN.
+#[pyfunction]
+fn optim_check(rule: &str, hyper: &Bound<'_, PyDict>, on_nonfinite: &str) -> PyResult<()> {
+    options(1.0, on_nonfinite)?;
+    build(rule, hyper).map(drop)
+}
+
+/// State buffers of a rule under these hyperparameters: (name, deviation of a normal start).
+#[pyfunction]
+fn optim_states(rule: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Vec<(&'static str, f64)>> {
+    let states = build(rule, hyper)?.rule.states();
+    Ok(states.into_iter().map(|state| (state.name, state.std)).collect())
+}
+
+/// Step every parameter that has a gradient, in place.
+///
+/// `groups` is a list of (rule, hyperparameters, parameters, gradients or None for `.grad`);
+/// `state` maps a parameter (torch) or its number (numpy) to a dict. `host` supplies what needs the
+/// array library: `plain`, `init`, `conform`, `restore`, `direction`, `orthogonalize`.
+///
+/// Returns the parameters that were stepped, whether the step was skipped and the gradient norm
+/// where clipping asked for it; or None, with nothing written, when a tensor is out of the core's
+/// reach.
+#[pyfunction]
+#[allow(clippy::type_complexity)]
+fn optim_step<'py>(
+    py: Python<'py>,
+    groups: &Bound<'py, PyList>,
+    state: &Bound<'py, PyDict>,
+    host: &Bound<'py, PyAny>,
+    grad_scale: f64,
+    on_nonfinite: &str,
+    suggested_threads: usize,
+) -> PyResult<Option<(Bound<'py, PyList>, bool, Option<f64>)>> {
+    let options = options(grad_scale, on_nonfinite)?;
+    let mut gather = Gather::new(py, state, host)?;
+    for group in groups {
+        if !gather.group(&group)? {
+            return Ok(None);
+        }
+    }
+    gather.check()?;
+    threads::suggest(suggested_threads);
+    let (report, stepped) = gather.run(&options)?;
+    Ok(Some((stepped, report.skipped, report.grad_norm)))
+}
+
+/// Fill an array with standard normal numbers that depend on seed, stream and place alone.
+#[pyfunction]
+fn optim_normal(out: &Bound<'_, PyArray1<f64>>, seed: u64, stream: u64) -> PyResult<()> {
+    let mut out = out.try_readwrite()?;
+    let rng = Philox::new(seed);
+    for (index, pair) in out.as_slice_mut()?.chunks_mut(2).enumerate() {
+        let draws = rng.normal(stream, index as u64);
+        pair.copy_from_slice(&draws[..pair.len()]);
+    }
+    Ok(())
+}
