@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.search._arguments import Bounds
 from thalweg.search.choices import (
     Cosine,
     KLSoftmax,
@@ -29,6 +30,7 @@ from thalweg.search.registry import Searcher, methods, register
 
 __all__ = [
     "Best",
+    "Bounds",
     "Cosine",
     "KLSoftmax",
     "Linear",

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+
+
+class Bounds(NamedTuple):
+    """Lower and upper bounds, for those without scipy; each a number or one for each coordinate."""
+
+    lb: Any
+    ub: Any
 
 
 def as_start(x0: ArrayLike) -> Array:
@@ -23,31 +30,35 @@ def as_start(x0: ArrayLike) -> Array:
     return start
 
 
-def as_bounds(bounds: Any, dim: int) -> tuple[Array, Array] | None:
-    """Lower and upper bounds from a pair, a (d, 2) array or an object with `lb` and `ub`."""
+def as_bounds(bounds: Any, dim: int) -> Bounds | None:
+    """Bounds as two arrays of shape (dim,), from pairs as scipy's or an object with lb and ub."""
     if bounds is None:
         return None
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):
         low, high = bounds.lb, bounds.ub
-    elif len(bounds) == dim and all(np.size(pair) == 2 for pair in bounds):
-        # None stands for no bound, as in scipy.
-        low = [-np.inf if pair[0] is None else pair[0] for pair in bounds]
-        high = [np.inf if pair[1] is None else pair[1] for pair in bounds]
     else:
-        low, high = bounds
+        pairs = list(bounds)
+        # A bare (low, high) would be ambiguous for two coordinates.
+        if len(pairs) != dim or any(np.size(pair) != 2 for pair in pairs):
+            raise ValueError(
+                f"bounds must be {dim} pairs (low, high) or Bounds, got {len(pairs)} entries; "
+                "pass thalweg.search.Bounds(low, high) for two arrays"
+            )
+        # None stands for no bound, as in scipy.
+        low = [-np.inf if pair[0] is None else pair[0] for pair in pairs]
+        high = [np.inf if pair[1] is None else pair[1] for pair in pairs]
     try:
         low = np.ascontiguousarray(np.broadcast_to(np.asarray(low, dtype=float), (dim,)))
         high = np.ascontiguousarray(np.broadcast_to(np.asarray(high, dtype=float), (dim,)))
     except ValueError as error:
         raise ValueError(
-            f"bounds must be (d, 2) or a pair (low, high) for d = {dim}, got {error}; "
-            "give each coordinate a pair"
+            f"bounds must fit {dim} coordinates, got {error}; give each coordinate a pair"
         ) from error
     if not (low <= high).all():
         raise ValueError(
             f"bounds must be low <= high without NaN, got low {low} and high {high}; swap them"
         )
-    return low, high
+    return Bounds(low, high)
 
 
 def as_seed(seed: int | np.random.Generator | None) -> int:
@@ -58,7 +69,8 @@ def as_seed(seed: int | np.random.Generator | None) -> int:
         return int(seed.integers(0, 2**63))
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise TypeError(
-            f"seed must be None, an int or a numpy Generator, got {type(seed).__name__}; pass an int"
+            f"seed must be None, an int or a numpy Generator, got {type(seed).__name__}; "
+            "pass an int"
         )
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in [0, 2**64), got {seed}; a usual value is 0")

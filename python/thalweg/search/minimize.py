@@ -62,7 +62,7 @@ def minimize(
     method : str, default "polystep"
         One of `thalweg.search.methods()`.
     bounds : optional
-        (d, 2) array, pair of arrays or scipy Bounds; every point that is evaluated lies inside.
+        d pairs (low, high), or `Bounds`, scipy's or ours; no point outside is evaluated.
     callback : callable, optional
         Called after every step, as in scipy: with ``intermediate_result=`` an OptimizeResult if
         its only parameter has that name, else with the best x. StopIteration or a true return

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg._core import SearchPolyStep
-from thalweg.search._arguments import as_bounds, as_costs, as_seed, as_start
+from thalweg.search._arguments import Bounds, as_bounds, as_costs, as_seed, as_start
 from thalweg.search.choices import _Choice
 
 __all__ = ["Best", "PolyStep"]
@@ -51,12 +51,14 @@ class PolyStep:
     radius : float, optional
         First automatic probe radius. Default: a fifth of the width of `bounds`, else the
         root mean square of `x0`, else 1.
+    radius_limit : float, default 1000
+        Largest automatic probe radius, in first ones.
     jitter : float, default 0.0
         Random relative change of the probe radius, in [0, 1).
     solver : str or solver, default "softmax"
         "softmax", "sinkhorn", "greedy", "top_k", "tempered", or an object of
         `thalweg.search.choices` with settings.
-    scale_cost : None, float or str, default "global_std"
+    scale_cost : float, str or None, default "global_std"
         None, a divisor, "mean", "max_cost", "row_std", "global_std" or "ranks".
     momentum : float or (float, float), default 0.8
         Factor of the velocity, in [0, 1); a pair is walked through in `max_iterations` steps.
@@ -75,7 +77,7 @@ class PolyStep:
         Let rotations start with the previous direction of their block.
     groups : sequence of int, optional
         Ends of groups of coordinates (layers): each has its own radii and scale of costs.
-    bounds : pair of array_like, (d, 2) array or scipy Bounds, optional
+    bounds : d pairs (low, high), or `Bounds`, scipy's or ours, optional
         Candidates and moves are clipped to this box.
     compat : iterable of str, default ()
         Published behaviour where it differs: "repair" replaces bad costs by
@@ -145,9 +147,10 @@ class PolyStep:
         step_radius: str | float | _Choice = "auto",
         probe_radius: str | float | _Choice = "auto",
         radius: float | None = None,
+        radius_limit: float = 1e3,
         jitter: float = 0.0,
         solver: str | _Choice = "softmax",
-        scale_cost: None | float | str = "global_std",
+        scale_cost: float | str | None = "global_std",
         momentum: float | tuple[float, float] = 0.8,
         velocity_lr: float | None = None,
         max_iterations: int = 50,
@@ -182,6 +185,7 @@ class PolyStep:
             "ent_epsilon": ent_epsilon,
             "step_radius": _automatic(step_radius, 0.3 * radius),
             "probe_radius": _automatic(probe_radius, radius),
+            "radius_limit": radius_limit,
             "jitter": jitter,
             "solver": solver,
             "scale_cost": "none" if scale_cost is None else scale_cost,
@@ -195,7 +199,7 @@ class PolyStep:
             "biased_rotation": biased_rotation,
             "published_repair": "repair" in compat,
         }
-        self._given = {
+        self._given: dict[str, Any] = {
             name: value._setting() if isinstance(value, _Choice) else value
             for name, value in given.items()
             if value is not None
@@ -210,7 +214,8 @@ class PolyStep:
         settings = list(self._given.items())
         flat = np.ascontiguousarray(start).reshape(-1)
         dim = self._shape[-1]
-        self._core = SearchPolyStep(flat, dim, settings, self._groups, self._box, seed)
+        box = None if self._box is None else tuple(self._box)
+        self._core = SearchPolyStep(flat, dim, settings, self._groups, box, seed)
 
     @classmethod
     def published(cls, x0: ArrayLike, **changes: Any) -> PolyStep:
@@ -318,34 +323,42 @@ class PolyStep:
 
     @property
     def population(self) -> int:
+        """Candidates of a step."""
         return int(self._core.population())
 
     @property
     def x(self) -> Array:
+        """Where the search stands, of the shape of x0."""
         return np.asarray(self._core.x()).reshape(self._shape)
 
     @property
     def best(self) -> Best:
+        """The cheapest candidate so far and its cost."""
         return Best(self._core.best_x(), self._core.costs()[0])
 
     @property
     def mean_cost(self) -> float:
+        """Mean probe cost of the last step."""
         return float(self._core.costs()[1])
 
     @property
     def effective_lr(self) -> float:
+        """Multiple of the finite-difference gradient nearest to the last move."""
         return float(self._core.costs()[2])
 
     @property
     def step(self) -> int:
+        """Steps so far, coasting ones included."""
         return int(self._core.counters()[0])
 
     @property
     def evaluations(self) -> int:
+        """Costs told so far."""
         return int(self._core.counters()[1])
 
     @property
     def nonfinite(self) -> int:
+        """How many of the costs were NaN or infinite."""
         return int(self._core.counters()[2])
 
     def radii(self, group: int = 0) -> dict[str, float]:
@@ -415,7 +428,7 @@ def _automatic(radius: str | float | _Choice, first: float) -> Any:
     return ("auto", [float(first)]) if radius == "auto" else radius
 
 
-def _first_radius(start: Array, box: tuple[Array, Array] | None) -> float:
+def _first_radius(start: Array, box: Bounds | None) -> float:
     if box is not None:
         width = box[1] - box[0]
         width = width[np.isfinite(width) & (width > 0)]

@@ -17,11 +17,18 @@ class Searcher(Protocol):
     ``converged(tol)`` returns the reason to stop, or None; `best` is a pair (x, cost).
     """
 
-    def ask(self) -> NDArray[np.float64]: ...
-    def tell(self, costs: ArrayLike) -> None: ...
-    def converged(self, tol: float) -> str | None: ...
+    def ask(self) -> NDArray[np.float64]:
+        """Candidates, shape (n, d)."""
+
+    def tell(self, costs: ArrayLike) -> None:
+        """Take the costs of the last candidates, shape (n,)."""
+
+    def converged(self, tol: float) -> str | None:
+        """Why the search is over, or None."""
+
     @property
-    def best(self) -> tuple[NDArray[np.float64], float]: ...
+    def best(self) -> tuple[NDArray[np.float64], float]:
+        """The cheapest candidate so far and its cost."""
 
 
 Factory = Callable[..., Searcher]

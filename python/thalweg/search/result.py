@@ -10,7 +10,7 @@ __all__ = ["OptimizeResult", "result_class"]
 
 @cache
 def result_class() -> type[Any]:
-    """scipy's class, imported on first use because that is slow, or the one below."""
+    """The class of scipy, imported on first use because that is slow, or the one below."""
     try:
         from scipy.optimize import OptimizeResult as Scipy
     except ImportError:
@@ -45,8 +45,8 @@ class OptimizeResult(dict[str, Any]):
         except KeyError as error:
             raise AttributeError(name) from error
 
-    __setattr__ = dict.__setitem__  # type: ignore[assignment]
-    __delattr__ = dict.__delitem__  # type: ignore[assignment]
+    __setattr__ = dict.__setitem__
+    __delattr__ = dict.__delitem__
 
     def __repr__(self) -> str:
         width = max(map(len, self), default=0)

@@ -43,6 +43,8 @@ pub struct Config {
     pub step_radius: Radius,
     /// How far out the costs are taken.
     pub probe_radius: Radius,
+    /// Largest automatic probe radius, in first ones.
+    pub radius_limit: f64,
     /// Random relative change of the probe radius, in [0, 1).
     pub jitter: f64,
     /// From costs to weights.
@@ -85,6 +87,7 @@ impl Default for Config {
             ent_epsilon: None,
             step_radius: Radius::Auto(0.3),
             probe_radius: Radius::Auto(1.0),
+            radius_limit: 1e3,
             jitter: 0.0,
             solver: Solver::Softmax,
             scale_cost: Scale::GlobalStd,

@@ -10,7 +10,8 @@
 //! smooths over ripples; in a bowl of radius D they settle at a fixed share of D. Independent noise
 //! alone gives q = sqrt(3), a plateau with rare jumps about 1: both below 2, so that neither
 //! shrinks the probes to nothing. The step grows while moves agree with the ones before and
-//! shrinks when they turn back: at the noise floor it anneals by itself.
+//! shrinks when they turn back: at the noise floor it anneals by itself. A limit on rho stops
+//! networks without a scale of their own (relu, cross-entropy) from growing for ever.
 //!
 //! [`Adaptive`] and [`Trust`] are the published multipliers.
 
@@ -21,6 +22,8 @@ pub struct Auto {
     pub rho: f64,
     /// Step radius.
     pub s: f64,
+    /// Largest probe radius.
+    pub limit: f64,
 }
 
 /// Bending over slope at which the probe radius rests.
@@ -42,7 +45,7 @@ impl Auto {
             // Mean squares: half the exponent.
             (BALANCE * BALANCE * odd / even).powf(0.5 * RATE).clamp(SHRINK, GROW)
         };
-        let rho = self.rho * factor;
+        let rho = (self.rho * factor).min(self.limit);
         if rho.is_normal() {
             self.rho = rho;
         }
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn probes_rest_where_bending_is_twice_the_slope() {
-        let mut auto = Auto { rho: 1.0, s: 1.0 };
+        let mut auto = Auto { rho: 1.0, s: 1.0, limit: 1e3 };
         auto.follow_shape(1.0, 4.0);
         assert_eq!(auto.rho, 1.0);
         auto.follow_shape(1.0, 1e9);
@@ -170,7 +173,7 @@ mod tests {
 
     #[test]
     fn steps_grow_with_agreement_up_to_their_cap() {
-        let mut auto = Auto { rho: 1.0, s: 1.0 };
+        let mut auto = Auto { rho: 1.0, s: 1.0, limit: 1e3 };
         auto.follow_turn(-1.0);
         assert!((auto.s - (-0.3f64).exp()).abs() < 1e-15);
         (0..20).for_each(|_| auto.follow_turn(1.0));

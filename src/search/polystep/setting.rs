@@ -35,6 +35,7 @@ impl Config {
             "ent_epsilon" => self.ent_epsilon = Some(positive(name, value)?),
             "step_radius" => self.step_radius = radius(name, value)?,
             "probe_radius" => self.probe_radius = radius(name, value)?,
+            "radius_limit" => self.radius_limit = positive(name, value)?,
             "jitter" => {
                 self.jitter = number(name, value, "in [0, 1)", |v| (0.0..1.0).contains(&v))?
             }

@@ -52,7 +52,7 @@ impl PolyStep {
             ("velocity".into(), s.velocity.clone()),
             ("ema".into(), s.ema.clone()),
             ("directions".into(), s.directions.clone()),
-            ("auto".into(), s.auto.iter().flat_map(|a| [a.rho, a.s]).collect()),
+            ("auto".into(), s.auto.iter().flat_map(|a| [a.rho, a.s, a.limit]).collect()),
             ("radius".into(), vec![s.adaptive.multiplier, s.adaptive.last, s.adaptive.idle as f64]),
             ("trust".into(), vec![s.trust.multiplier, s.trust.last, s.trust.predicted]),
             (
@@ -102,9 +102,9 @@ impl PolyStep {
         next.ema = get("ema", &[0, n])?.to_vec();
         next.directions = get("directions", &[self.state.directions.len()])?.to_vec();
         for (auto, saved) in
-            next.auto.iter_mut().zip(get("auto", &[2 * self.groups.len()])?.chunks_exact(2))
+            next.auto.iter_mut().zip(get("auto", &[3 * self.groups.len()])?.chunks_exact(3))
         {
-            *auto = Auto { rho: saved[0], s: saved[1] };
+            *auto = Auto { rho: saved[0], s: saved[1], limit: saved[2] };
         }
         let radius = get("radius", &[3])?;
         next.adaptive = Adaptive { multiplier: radius[0], last: radius[1], idle: radius[2] as u64 };

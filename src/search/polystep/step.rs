@@ -52,7 +52,7 @@ impl PolyStep {
     /// [`Error::Value`] for settings out of range, [`Error::NonFinite`] for a NaN in `x0`.
     pub fn new(config: Config, x0: &[f64], dim: usize) -> Result<Self> {
         config.check(dim)?;
-        if x0.is_empty() || x0.len() % dim != 0 {
+        if x0.is_empty() || !x0.len().is_multiple_of(dim) {
             return Err(Error::value("x0", "whole solutions", x0.len(), "pass (n, d) numbers"));
         }
         if x0.iter().any(|x| !x.is_finite()) {
@@ -64,7 +64,9 @@ impl PolyStep {
         let groups = layout::groups(dim, points, &config.groups, p, config.polytope);
         let rows: usize = groups.iter().map(|g| g.rows.len()).sum();
         let first = |radius, other| if let Radius::Auto(r) = radius { r } else { other };
-        let auto = Auto { rho: first(config.probe_radius, 1.0), s: first(config.step_radius, 1.0) };
+        let rho = first(config.probe_radius, 1.0);
+        let limit = config.radius_limit * rho;
+        let auto = Auto { rho, s: first(config.step_radius, 1.0), limit };
         let state = State {
             x: x0.to_vec(),
             velocity: vec![0.0; x0.len()],
@@ -195,7 +197,8 @@ impl PolyStep {
             let given = format!("{step}, {probe} for group {group}");
             return Err(Error::value("radius", "positive", given, "pass finite numbers > 0"));
         }
-        self.state.auto[group] = Auto { rho: probe, s: step };
+        self.state.auto[group] =
+            Auto { rho: probe, s: step, limit: self.config.radius_limit * probe };
         Ok(())
     }
 
