@@ -41,7 +41,7 @@ _LINE = 4000
 @click.option(
     "--polish",
     type=click.FloatRange(0, 1),
-    default=0.5,
+    default=0.2,
     show_default=True,
     help="Share of the time kept for polishing by single flips; 0 for PolyStep alone.",
 )
