@@ -163,7 +163,7 @@ fn any_number_of_threads_gives_the_same_bits() {
             let rule = || (info.build)(&Hyper::default()).unwrap();
             let mut model = Model::new(rule().as_ref(), N);
             for t in 0..2 {
-                let group = group(rule(), Mask::Cautious, Decay::Cautious, Some(1.0));
+                let group = group(rule(), Some(Mask::Cautious), Decay::Cautious, Some(1.0));
                 model.step(group, &Options::default(), &gradient(t, N));
             }
             model

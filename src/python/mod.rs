@@ -1,15 +1,16 @@
 //! Bindings: borrow buffers, release the GIL, call one core function, map the error.
 
+mod aggregate;
 mod array;
+mod coordinate;
 mod gather;
 mod optim;
+mod search;
 
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-
-mod search;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -54,6 +55,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     threads::follow(torch_threads);
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
+    aggregate::register(module)?;
+    coordinate::register(module)?;
     optim::register(module)?;
     search::register(module)
 }
