@@ -7,6 +7,7 @@
 //! | [`engine`] | chunks, threads, SIMD dispatch, element types, random numbers, reductions, errors |
 //! | [`linalg`] | small dense kernels that several methods share |
 //! | [`optim`] | optimizer steps, one file a rule |
+//! | [`search`] | gradient-free search, and objectives with cheap probes |
 //!
 //! The crate knows no Python; the feature `python` adds the bindings that the package is built on.
 
@@ -17,5 +18,6 @@ pub mod linalg;
 pub mod optim;
 #[cfg(feature = "python")]
 mod python;
+pub mod search;
 
 pub use engine::{Error, Result};

@@ -57,7 +57,11 @@ class Writer:
             return [f"class {name}({cls.__base__.__name__}): ..."]
         if "__new__" in vars(cls):
             body.append(self.function("__new__", cls, cls, bound="cls", rust="new"))
-        for attribute, value in vars(cls).items():
+        # PyO3 keeps properties in a hash map: their order differs from process to process.
+        members = vars(cls).items()
+        properties = sorted((k, v) for k, v in members if inspect.isgetsetdescriptor(v))
+        rest = [(k, v) for k, v in members if not inspect.isgetsetdescriptor(v)]
+        for attribute, value in [*rest, *properties]:
             bound = (name, attribute) in self.rust
             if inspect.isgetsetdescriptor(value):
                 body += self.prop(attribute, name)

@@ -5,6 +5,7 @@ mod array;
 mod coordinate;
 mod gather;
 mod optim;
+mod search;
 
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
@@ -56,5 +57,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     aggregate::register(module)?;
     coordinate::register(module)?;
-    optim::register(module)
+    optim::register(module)?;
+    search::register(module)
 }

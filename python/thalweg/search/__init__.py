@@ -1,0 +1,58 @@
+"""Gradient-free search: polytope steps, black boxes, networks without gradients.
+
+==============================  =============================================================
+`PolyStep`                      ask and tell: a rotated polytope around blocks of coordinates
+`minimize`                      one call, a result as scipy's
+`PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
+`Linear Cosine Power ...`       schedules and solvers, keyword-only
+`register`, `methods`           further methods for `minimize`
+==============================  =============================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thalweg.search._arguments import Bounds
+from thalweg.search.choices import (
+    Cosine,
+    KLSoftmax,
+    Linear,
+    Power,
+    Progressive,
+    Sinkhorn,
+    Tempered,
+    TopK,
+)
+from thalweg.search.minimize import minimize
+from thalweg.search.polystep import Best, PolyStep
+from thalweg.search.registry import Searcher, methods, register
+
+__all__ = [
+    "Best",
+    "Bounds",
+    "Cosine",
+    "KLSoftmax",
+    "Linear",
+    "PolyStep",
+    "Power",
+    "Progressive",
+    "Searcher",
+    "Sinkhorn",
+    "Tempered",
+    "TopK",
+    "methods",
+    "minimize",
+    "register",
+]
+
+register("polystep", PolyStep)
+
+
+def __getattr__(name: str) -> Any:
+    # The torch optimizer alone needs torch, which takes seconds to import.
+    if name == "PolyStepOptimizer":
+        from thalweg.search.optimizer import PolyStepOptimizer
+
+        return PolyStepOptimizer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,239 @@
+//! The second half of a step: from costs to a move. The update is in [`super::step`].
+
+use super::config::Radius;
+use super::layout::Group;
+use super::normalise;
+use super::quadratic::Model;
+use super::solver::Solver;
+use super::step::{PolyStep, Radii};
+use crate::engine::{Error, Result};
+
+impl PolyStep {
+    /// Moves by the costs of all candidates of the open step, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when no step is open, [`Error::Shape`] for the wrong number of costs.
+    /// Nothing has changed then, and the step stays open.
+    pub fn tell(&mut self, costs: &[f64]) -> Result<()> {
+        self.opened("tell")?;
+        if costs.len() != self.population() {
+            return Err(Error::Shape {
+                name: "costs".into(),
+                given: format!("({},)", costs.len()),
+                other: "the candidates".into(),
+                expected: format!("({},)", self.population()),
+                fix: "return one cost for each candidate".into(),
+            });
+        }
+        self.note_best(costs);
+        let mut costs = costs.to_vec();
+        let bad = normalise::repair(&mut costs, self.config.published_repair);
+        self.state.nonfinite += bad as u64;
+        self.state.evaluations += costs.len() as u64;
+        let (centres, probes) = costs.split_at(self.centres());
+        let mut moves = vec![0.0; self.state.x.len()];
+        let mut tally = Tally::default();
+        // A temperature that follows the solver changes between steps, not between groups.
+        let radii: Vec<Radii> = (0..self.groups.len()).map(|g| self.radii(g)).collect();
+        for (g, radii) in radii.into_iter().enumerate() {
+            self.move_group(g, radii, [centres, probes], &mut moves, &mut tally);
+        }
+        self.state.rate = tally.along / tally.steep;
+        self.state.mean_cost = probes.iter().sum::<f64>() / probes.len() as f64;
+        if self.config.trust_region {
+            let rows: usize = self.groups.iter().map(|g| g.rows.len()).sum();
+            self.state.trust.follow(tally.minimum / rows as f64, tally.predicted / rows as f64);
+        }
+        self.advance(&moves);
+        Ok(())
+    }
+
+    fn move_group(
+        &mut self,
+        g: usize,
+        radii: Radii,
+        [centres, probes]: [&[f64]; 2],
+        moves: &mut [f64],
+        tally: &mut Tally,
+    ) {
+        let (rho, k) = (radii.probe * self.jitter(), self.config.num_probe);
+        let lengths: Vec<f64> = (0..k).map(|j| rho * self.sigma(j)).collect();
+        let group = &self.groups[g];
+        let (p, v, n) = (group.p, group.count, group.rows.len());
+        let probes = &probes[group.costs * k..][..n * v * k];
+        let mut costs: Vec<f64> =
+            probes.chunks_exact(k).map(|c| c.iter().sum::<f64>() / k as f64).collect();
+        tally.minimum += costs
+            .chunks_exact(v)
+            .map(|row| row.iter().copied().fold(f64::INFINITY, f64::min))
+            .sum::<f64>();
+        let shape = (!centres.is_empty()).then(|| parts(group, &costs, centres));
+        // sum_k t_k t_k' = (V / p) I for every template, hence the factor.
+        let slope = p as f64 * k as f64 / (v as f64 * lengths.iter().sum::<f64>());
+        let mut slopes = vec![0.0; n * p];
+        for (row, out) in costs.chunks_exact(v).zip(slopes.chunks_exact_mut(p)) {
+            self.config.polytope.centre(&group.vertices, row, out);
+            out.iter_mut().for_each(|g| *g *= slope);
+        }
+        self.config.scale_cost.apply(&mut costs, v);
+        let mut weights = vec![0.0; n * v];
+        let eps = self.config.ent_epsilon.unwrap_or(radii.epsilon);
+        let solver = &mut self.solvers[g];
+        solver.weigh(&costs, v, eps, &mut weights);
+        if let (Solver::Sinkhorn(s), Some(p)) = (&*solver, &mut self.state.progressive)
+            && s.tol > 0.0
+        {
+            p.follow(s.iterations as f64 / s.max_iter as f64, s.converged);
+        }
+        let modelled = self.config.newton_refinement || self.config.trust_region;
+        let (mut model, mut y) = (Model::default(), vec![0.0; p]);
+        let [mut dot, mut own, mut past, mut along] = [0.0; 4];
+        for (i, row) in group.rows.iter().enumerate() {
+            self.config.polytope.centre(&group.vertices, &weights[i * v..][..v], &mut y);
+            y.iter_mut().for_each(|y| *y *= radii.step);
+            if modelled {
+                model.fit(&probes[i * v * k..][..v * k], &lengths);
+                if self.config.newton_refinement {
+                    refine(&model, radii.step, &mut y);
+                }
+                tally.predicted += model.change(&y);
+            }
+            let slopes = &slopes[i * p..][..p];
+            along -= y.iter().zip(slopes).map(|(y, g)| y * g).sum::<f64>();
+            tally.steep += slopes.iter().map(|g| g * g).sum::<f64>();
+            let rotation = &self.rotations[group.rotations + i * p * p..][..p * p];
+            let offset = row.point * self.dim;
+            let span = offset + row.span.start..offset + row.span.end;
+            let target = &mut moves[span.clone()];
+            turn(rotation, &y, target);
+            if !self.state.directions.is_empty() {
+                let start = (group.first + i) * self.config.particle_dim;
+                let out = &mut self.state.directions[start..][..p];
+                out.fill(0.0);
+                let ahead: Vec<f64> = slopes.iter().map(|g| -g).collect();
+                turn(rotation, if modelled { &ahead } else { &y }, out);
+            }
+            for (d, v) in target.iter().zip(&self.state.velocity[span]) {
+                (dot, own, past) = (dot + d * v, own + d * d, past + v * v);
+            }
+        }
+        let auto = &mut self.state.auto[g];
+        match shape {
+            Some([odd, even]) => auto.follow_shape(odd, even),
+            None => auto.rho = radii.probe,
+        }
+        let mut factor = 1.0;
+        if matches!(self.config.step_radius, Radius::Auto(_)) && own > 0.0 && past > 0.0 {
+            let before = auto.s;
+            auto.follow_turn(dot / (own.sqrt() * past.sqrt()));
+            // The move was computed with the radius of before; the new one counts already.
+            factor = auto.s / before;
+            for row in &group.rows {
+                let offset = row.point * self.dim;
+                let span = offset + row.span.start..offset + row.span.end;
+                moves[span].iter_mut().for_each(|d| *d *= factor);
+            }
+        }
+        tally.along += along * factor;
+    }
+
+    fn advance(&mut self, moves: &[f64]) {
+        let state = &mut self.state;
+        let before = state.x.clone();
+        let (beta, rate) = match self.config.momentum {
+            None => (0.0, 1.0),
+            Some([first, last]) => {
+                let share = state.t as f64 / (self.config.max_iterations.max(2) - 1) as f64;
+                (first + share.min(1.0) * (last - first), self.config.velocity_lr)
+            }
+        };
+        for ((x, v), d) in state.x.iter_mut().zip(&mut state.velocity).zip(moves) {
+            *v = beta * *v + d;
+            *x += rate * *v;
+        }
+        let m = self.config.amortize;
+        if m > 1 {
+            match state.ema.is_empty() {
+                true => state.ema = moves.to_vec(),
+                false => {
+                    state.ema.iter_mut().zip(moves).for_each(|(e, d)| *e = 0.7 * *e + 0.3 * d);
+                }
+            }
+            for phase in 1..m {
+                let share = 1.0 - phase as f64 / m as f64;
+                state.x.iter_mut().zip(&state.ema).for_each(|(x, e)| *x += share * e);
+            }
+        }
+        if state.x.iter().any(|x| !x.is_finite()) {
+            state.x = before;
+            state.velocity.fill(0.0);
+            state.ema.clear();
+            for solver in &mut self.solvers {
+                if let Solver::Sinkhorn(s) = solver {
+                    s.forget();
+                }
+            }
+        }
+        if self.config.adaptive_radius {
+            state.adaptive.follow(state.mean_cost);
+        }
+        state.t += m;
+        state.pending = false;
+        self.clip();
+    }
+
+    fn note_best(&mut self, costs: &[f64]) {
+        let finite = costs.iter().enumerate().filter(|(_, c)| c.is_finite());
+        if let Some((index, &cost)) = finite.min_by(|a, b| a.1.total_cmp(b.1))
+            && cost < self.state.best_cost
+        {
+            let mut best = std::mem::take(&mut self.state.best_x);
+            // The step is open and the index below the population: nothing to refuse.
+            let _ = self.candidates(index, &mut best);
+            self.state.best_x = best;
+            self.state.best_cost = cost;
+        }
+    }
+}
+
+/// What the groups of a step add up to.
+#[derive(Default)]
+struct Tally {
+    along: f64,
+    steep: f64,
+    minimum: f64,
+    predicted: f64,
+}
+
+/// Mean squares of the odd and the even part of the costs of an orthoplex.
+fn parts(group: &Group, costs: &[f64], centres: &[f64]) -> [f64; 2] {
+    let (mut odd, mut even) = (0.0, 0.0);
+    for (row, costs) in group.rows.iter().zip(costs.chunks_exact(group.count)) {
+        let (plus, minus) = costs.split_at(group.p);
+        for (u, d) in plus.iter().zip(minus) {
+            odd += (0.5 * (u - d)).powi(2);
+            even += (0.5 * (u + d) - centres[row.point]).powi(2);
+        }
+    }
+    [odd, even].map(|sum| sum / (group.rows.len() * group.p) as f64)
+}
+
+/// Mixes the Newton step into `y` where the model does not predict a worse cost.
+fn refine(model: &Model, step: f64, y: &mut [f64]) {
+    const SHARE: f64 = 0.3;
+    let newton = model.newton(0.5 * step);
+    let mixed: Vec<f64> =
+        y.iter().zip(newton).map(|(y, n)| (1.0 - SHARE) * y + SHARE * n).collect();
+    if model.change(&mixed) <= model.change(y) {
+        y.copy_from_slice(&mixed);
+    }
+}
+
+/// Adds R y, cut to the length of `out`.
+fn turn(rotation: &[f64], y: &[f64], out: &mut [f64]) {
+    for (y, column) in y.iter().zip(rotation.chunks_exact(y.len())) {
+        for (out, r) in out.iter_mut().zip(column) {
+            *out += y * r;
+        }
+    }
+}
