@@ -54,9 +54,10 @@ class PolyStep:
     radius_limit : float, default 1000
         Largest automatic probe radius, in first ones.
     patience : int, default 30
-        Steps on a plateau (some probes cost exactly as x) without a better candidate before the search goes back to its best one, with 1, 4
-        or 16 times its first radii in turn; 0 for never. Needs automatic radii and one solution, and stops by itself
-        when the best then costs something else, that is, when costs are noisy.
+        Steps on a plateau (some probes cost exactly as x) without a better candidate before the
+        search goes back to its best one, with 1, 4 or 16 times its first radii in turn; 0 for
+        never. Needs automatic radii and one solution, and stops by itself when the best then
+        costs something else, that is, when costs are noisy.
     jitter : float, default 0.0
         Random relative change of the probe radius, in [0, 1).
     solver : str or solver, default "softmax"
