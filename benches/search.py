@@ -110,7 +110,7 @@ def overhead(d=100, rounds=300):
         print(f"d={d} p={p:<4} {q[1]:.2f} us an evaluation (quartiles {q[0]:.2f}, {q[2]:.2f})")
 
 
-def torch_path(rounds=8):
+def torch_path(only=(), rounds=8):
     from polystep.cost_nn import NNCostEvaluator
     from polystep.hybrid_subspace import HybridSubspace
     from polystep.transform import ParamLayout
@@ -119,6 +119,8 @@ def torch_path(rounds=8):
     thalweg.set_num_threads(1)
     loss = torch.nn.CrossEntropyLoss()
     for case in problems.MODULES:
+        if only and case.name not in only:
+            continue
         model, x, y = case.make()
         mine, _, _ = case.make()
         subspace = HybridSubspace.from_layout(
@@ -159,9 +161,9 @@ def torch_path(rounds=8):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=["small", "overhead", "torch"])
-    parser.add_argument("cases", nargs="*", help="small: names of cases, default all")
+    parser.add_argument("cases", nargs="*", help="names of cases, default all")
     chosen = parser.parse_args()
-    if chosen.part == "small":
-        small(chosen.cases)
+    if chosen.part == "overhead":
+        overhead()
     else:
-        {"overhead": overhead, "torch": torch_path}[chosen.part]()
+        {"small": small, "torch": torch_path}[chosen.part](chosen.cases)

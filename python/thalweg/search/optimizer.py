@@ -265,8 +265,10 @@ class PolyStepOptimizer:
                 if a < last and a + self._bases[name].coords > first:
                     param = self.parameters[name]
                     basis = self._bases[name].rows(first - a, last - a, param.detach())
-                    moved = torch.bmm(c.to(param), basis.view(n, p, -1))
-                    variants[name] = moved.view(-1, *param.shape).add_(param.detach())
+                    # One pass: base + offsets @ basis.
+                    flat = param.detach().reshape(1, 1, -1)
+                    moved = torch.baddbmm(flat, c.to(param), basis.view(n, p, -1))
+                    variants[name] = moved.view(-1, *param.shape)
             told[index : index + n * per_row] = costs(variants).double().cpu().numpy()
             index += n * per_row
         return index
