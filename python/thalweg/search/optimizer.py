@@ -55,7 +55,7 @@ class PolyStepOptimizer:
     seed : None, int or numpy Generator
         Seed of rotations and subspaces.
     **settings
-        Settings of `PolyStep`; `radius_limit` is 10 here.
+        Settings of `PolyStep`; `radius_limit` is 10 and `patience` 0 here.
 
     Attributes
     ----------
@@ -136,8 +136,13 @@ class PolyStepOptimizer:
         self._ends = [int(e) for e in ends[stride - 1 :: stride]]
         if not self._ends or self._ends[-1] != ends[-1]:
             self._ends.append(int(ends[-1]))
-        # A network without a scale of its own would grow with its probes.
-        self._settings = {"radius_limit": 10.0, **settings, "compat": compat - {"absorb"}}
+        # A network without a scale of its own would grow with its probes; a batch is luck.
+        self._settings = {
+            "radius_limit": 10.0,
+            "patience": 0,
+            **settings,
+            "compat": compat - {"absorb"},
+        }
         self.search = PolyStep(
             np.zeros(int(ends[-1])),
             particle_dim=particle_dim,
@@ -260,8 +265,10 @@ class PolyStepOptimizer:
                 if a < last and a + self._bases[name].coords > first:
                     param = self.parameters[name]
                     basis = self._bases[name].rows(first - a, last - a, param.detach())
-                    moved = torch.bmm(c.to(param), basis.view(n, p, -1))
-                    variants[name] = moved.view(-1, *param.shape).add_(param.detach())
+                    # One pass: base + offsets @ basis.
+                    flat = param.detach().reshape(1, 1, -1)
+                    moved = torch.baddbmm(flat, c.to(param), basis.view(n, p, -1))
+                    variants[name] = moved.view(-1, *param.shape)
             told[index : index + n * per_row] = costs(variants).double().cpu().numpy()
             index += n * per_row
         return index

@@ -53,6 +53,11 @@ class PolyStep:
         root mean square of `x0`, else 1.
     radius_limit : float, default 1000
         Largest automatic probe radius, in first ones.
+    patience : int, default 30
+        Steps on a plateau (some probes cost exactly as x) without a better candidate before the
+        search goes back to its best one, with 1, 4 or 16 times its first radii in turn; 0 for
+        never. Needs automatic radii and one solution, and stops by itself when the best then
+        costs something else, that is, when costs are noisy.
     jitter : float, default 0.0
         Random relative change of the probe radius, in [0, 1).
     solver : str or solver, default "softmax"
@@ -148,6 +153,7 @@ class PolyStep:
         probe_radius: str | float | _Choice = "auto",
         radius: float | None = None,
         radius_limit: float = 1e3,
+        patience: int = 30,
         jitter: float = 0.0,
         solver: str | _Choice = "softmax",
         scale_cost: float | str | None = "global_std",
@@ -186,6 +192,7 @@ class PolyStep:
             "step_radius": _automatic(step_radius, 0.3 * radius),
             "probe_radius": _automatic(probe_radius, radius),
             "radius_limit": radius_limit,
+            "patience": patience,
             "jitter": jitter,
             "solver": solver,
             "scale_cost": "none" if scale_cost is None else scale_cost,

@@ -45,6 +45,8 @@ pub struct Config {
     pub probe_radius: Radius,
     /// Largest automatic probe radius, in first ones.
     pub radius_limit: f64,
+    /// Steps without a better candidate before the search goes back to its best, 0 for never.
+    pub patience: u64,
     /// Random relative change of the probe radius, in [0, 1).
     pub jitter: f64,
     /// From costs to weights.
@@ -88,6 +90,7 @@ impl Default for Config {
             step_radius: Radius::Auto(0.3),
             probe_radius: Radius::Auto(1.0),
             radius_limit: 1e3,
+            patience: 30,
             jitter: 0.0,
             solver: Solver::Softmax,
             scale_cost: Scale::GlobalStd,

@@ -3,7 +3,7 @@
 //! Automatic (the default), per group, from the costs at x +- rho v and at x itself:
 //!
 //!   odd = (C+ - C-) / 2    even = (C+ + C-) / 2 - C(x)    q = rms(even) / rms(odd)
-//!   rho <- rho clamp((2 / q)^0.3, 0.7, 1.2)      all costs equal: rho <- 1.2 rho
+//!   rho <- rho clamp((2 / q)^0.3, 0.7, 1.2)      half of the costs equal C(x): rho <- 1.2 rho
 //!   s <- s exp(0.3 cos(move, previous moves)),  s <= 3 rho
 //!
 //! q compares bending with slope. Where the cost is straight the probes reach further out, which
@@ -28,6 +28,8 @@ pub struct Auto {
 
 /// Bending over slope at which the probe radius rests.
 const BALANCE: f64 = 2.0;
+/// On a plateau this share of the probes may see nothing.
+const IDLE: f64 = 0.5;
 const RATE: f64 = 0.3;
 const GROW: f64 = 1.2;
 const SHRINK: f64 = 0.7;
@@ -35,9 +37,10 @@ const SHRINK: f64 = 0.7;
 const REACH: f64 = 3.0;
 
 impl Auto {
-    /// Follows the mean squares of the odd and even parts.
-    pub fn follow_shape(&mut self, odd: f64, even: f64) {
-        let factor = if odd == 0.0 && even == 0.0 {
+    /// Follows the mean squares of the odd and even parts, and the share of probes that changed
+    /// nothing.
+    pub fn follow_shape(&mut self, odd: f64, even: f64, idle: f64) {
+        let factor = if idle > IDLE {
             GROW
         } else if odd == 0.0 {
             SHRINK
@@ -157,17 +160,17 @@ mod tests {
     #[test]
     fn probes_rest_where_bending_is_twice_the_slope() {
         let mut auto = Auto { rho: 1.0, s: 1.0, limit: 1e3 };
-        auto.follow_shape(1.0, 4.0);
+        auto.follow_shape(1.0, 4.0, 0.0);
         assert_eq!(auto.rho, 1.0);
-        auto.follow_shape(1.0, 1e9);
+        auto.follow_shape(1.0, 1e9, 0.5);
         assert_eq!(auto.rho, 0.7);
-        auto.follow_shape(0.0, 0.0);
+        auto.follow_shape(1.0, 1e9, 0.6);
         assert!((auto.rho - 0.84).abs() < 1e-15);
         // Noise alone: var(odd) = 1/2, var(even) = 3/2.
         let rho = auto.rho;
-        auto.follow_shape(0.5, 1.5);
+        auto.follow_shape(0.5, 1.5, 0.0);
         assert!(auto.rho > rho);
-        (0..100_000).for_each(|_| auto.follow_shape(0.0, 1.0));
+        (0..100_000).for_each(|_| auto.follow_shape(0.0, 1.0, 0.0));
         assert!(auto.rho > 0.0);
     }
 

@@ -36,6 +36,10 @@ impl Config {
             "step_radius" => self.step_radius = radius(name, value)?,
             "probe_radius" => self.probe_radius = radius(name, value)?,
             "radius_limit" => self.radius_limit = positive(name, value)?,
+            "patience" => {
+                let ok = |v: f64| v >= 0.0 && v.fract() == 0.0 && v < 4e9;
+                self.patience = number(name, value, "an integer >= 0", ok)? as u64;
+            }
             "jitter" => {
                 self.jitter = number(name, value, "in [0, 1)", |v| (0.0..1.0).contains(&v))?
             }

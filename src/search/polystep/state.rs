@@ -41,6 +41,14 @@ pub struct State {
     pub nonfinite: u64,
     /// Whether candidates wait for their costs.
     pub pending: bool,
+    /// Steps since the best cost fell.
+    pub idle: u64,
+    /// Whether the search has just gone back to its best.
+    pub back: bool,
+    /// How often it did.
+    pub returns: u64,
+    /// Whether the same point was seen to cost differently.
+    pub noisy: bool,
 }
 
 impl PolyStep {
@@ -69,6 +77,10 @@ impl PolyStep {
                     s.evaluations as f64,
                     s.nonfinite as f64,
                     f64::from(u8::from(s.pending)),
+                    s.idle as f64,
+                    f64::from(u8::from(s.back)),
+                    f64::from(u8::from(s.noisy)),
+                    s.returns as f64,
                 ],
             ),
         ];
@@ -117,10 +129,12 @@ impl PolyStep {
         next.best_x = get("best_x", &[self.dim])?.to_vec();
         let costs = get("costs", &[3])?;
         [next.best_cost, next.mean_cost, next.rate] = [costs[0], costs[1], costs[2]];
-        let counters = get("counters", &[4])?;
+        let counters = get("counters", &[8])?;
         [next.t, next.evaluations, next.nonfinite] =
             [counters[0], counters[1], counters[2]].map(|c| c as u64);
         next.pending = counters[3] != 0.0;
+        [next.idle, next.returns] = [counters[4] as u64, counters[7] as u64];
+        [next.back, next.noisy] = [counters[5] != 0.0, counters[6] != 0.0];
         let mut solvers = self.solvers.clone();
         for (g, (solver, group)) in solvers.iter_mut().zip(&self.groups).enumerate() {
             if let Solver::Sinkhorn(sinkhorn) = solver {

@@ -87,6 +87,10 @@ impl PolyStep {
             evaluations: 0,
             nonfinite: 0,
             pending: false,
+            idle: 0,
+            back: false,
+            returns: 0,
+            noisy: false,
         };
         let size = groups.last().map_or(0, |g| g.rotations + g.rows.len() * g.p * g.p);
         let mut out = Self {

@@ -1,9 +1,10 @@
 //! The second half of a step: from costs to a move. The update is in [`super::step`].
 
-use super::config::Radius;
+use super::config::{Config, Radius};
 use super::layout::Group;
 use super::normalise;
 use super::quadratic::Model;
+use super::radius::Auto;
 use super::solver::Solver;
 use super::step::{PolyStep, Radii};
 use crate::engine::{Error, Result};
@@ -25,6 +26,10 @@ impl PolyStep {
                 fix: "return one cost for each candidate".into(),
             });
         }
+        if std::mem::take(&mut self.state.back) && costs[0] != self.state.best_cost {
+            // The best was luck: going back to it would be a walk among lucky points.
+            self.state.noisy = true;
+        }
         self.note_best(costs);
         let mut costs = costs.to_vec();
         let bad = normalise::repair(&mut costs, self.config.published_repair);
@@ -38,6 +43,8 @@ impl PolyStep {
         for (g, radii) in radii.into_iter().enumerate() {
             self.move_group(g, radii, [centres, probes], &mut moves, &mut tally);
         }
+        // Where no probe ties with x the cost has no plateau, and a slow descent is one.
+        self.state.idle += u64::from(tally.ties);
         self.state.rate = tally.along / tally.steep;
         self.state.mean_cost = probes.iter().sum::<f64>() / probes.len() as f64;
         if self.config.trust_region {
@@ -119,7 +126,10 @@ impl PolyStep {
         }
         let auto = &mut self.state.auto[g];
         match shape {
-            Some([odd, even]) => auto.follow_shape(odd, even),
+            Some([odd, even, idle]) => {
+                auto.follow_shape(odd, even, idle);
+                tally.ties |= idle > 0.0;
+            }
             None => auto.rho = radii.probe,
         }
         let mut factor = 1.0;
@@ -180,6 +190,31 @@ impl PolyStep {
         state.t += m;
         state.pending = false;
         self.clip();
+        self.go_back();
+    }
+
+    /// After too long without progress, starts from the best again with multiples of the first
+    /// radii; the rotations differ, so the same valley is left another way.
+    fn go_back(&mut self) {
+        let Config { patience, probe_radius, step_radius, .. } = self.config;
+        let (Radius::Auto(rho), Radius::Auto(s)) = (probe_radius, step_radius) else {
+            return;
+        };
+        let stuck = patience > 0 && self.state.idle >= patience && self.state.best_cost.is_finite();
+        if !stuck || self.state.noisy || self.points() > 1 {
+            return;
+        }
+        let state = &mut self.state;
+        state.x.copy_from_slice(&state.best_x);
+        state.velocity.fill(0.0);
+        state.ema.clear();
+        // Nearby, farther, far: what x has grown to is not known.
+        state.returns += 1;
+        let factor = [1.0, 4.0, 16.0][state.returns as usize % 3];
+        for auto in &mut state.auto {
+            *auto = Auto { rho: factor * rho, s: factor * s, limit: auto.limit };
+        }
+        (state.idle, state.back) = (0, true);
     }
 
     fn note_best(&mut self, costs: &[f64]) {
@@ -192,6 +227,7 @@ impl PolyStep {
             let _ = self.candidates(index, &mut best);
             self.state.best_x = best;
             self.state.best_cost = cost;
+            self.state.idle = 0;
         }
     }
 }
@@ -203,19 +239,23 @@ struct Tally {
     steep: f64,
     minimum: f64,
     predicted: f64,
+    ties: bool,
 }
 
-/// Mean squares of the odd and the even part of the costs of an orthoplex.
-fn parts(group: &Group, costs: &[f64], centres: &[f64]) -> [f64; 2] {
-    let (mut odd, mut even) = (0.0, 0.0);
+/// Mean squares of the odd and the even part of the costs of an orthoplex, and the share of costs
+/// that equal the one between them.
+fn parts(group: &Group, costs: &[f64], centres: &[f64]) -> [f64; 3] {
+    let (mut odd, mut even, mut idle) = (0.0, 0.0, 0);
     for (row, costs) in group.rows.iter().zip(costs.chunks_exact(group.count)) {
-        let (plus, minus) = costs.split_at(group.p);
+        let (centre, (plus, minus)) = (centres[row.point], costs.split_at(group.p));
         for (u, d) in plus.iter().zip(minus) {
             odd += (0.5 * (u - d)).powi(2);
-            even += (0.5 * (u + d) - centres[row.point]).powi(2);
+            even += (0.5 * (u + d) - centre).powi(2);
+            idle += usize::from(*u == centre) + usize::from(*d == centre);
         }
     }
-    [odd, even].map(|sum| sum / (group.rows.len() * group.p) as f64)
+    let n = (group.rows.len() * group.p) as f64;
+    [odd / n, even / n, idle as f64 / (2.0 * n)]
 }
 
 /// Mixes the Newton step into `y` where the model does not predict a worse cost.
