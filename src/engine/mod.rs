@@ -1,6 +1,7 @@
 //! What every method stands on, and the only place with threads, CPU features and `unsafe`.
 
 pub mod error;
+pub mod lanes;
 pub mod real;
 pub mod reduce;
 pub mod rng;
