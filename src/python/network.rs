@@ -5,7 +5,7 @@ use crate::search::objectives::network::probe::{Probe, shifts};
 use crate::search::objectives::network::train::directions::Source;
 use crate::search::objectives::network::train::{Plan, Settings, Trainer, evaluate};
 use crate::search::objectives::network::{
-    Batch, Data, Dense, Loss, Network, Rounding, State, Unit, Wanted,
+    Batch, Data, Dense, Layer, Loss, Network, Rounding, State, Unit, Wanted,
 };
 use numpy::{
     IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
@@ -14,7 +14,7 @@ use numpy::{
 use pyo3::prelude::*;
 
 /// Weights, biases, name and numbers of the unit, scale and bits of the rounding.
-type Layer<'py> =
+type Matrix<'py> =
     (PyReadonlyArray2<'py, f32>, PyReadonlyArray1<'py, f32>, String, Vec<f64>, Option<(f32, u32)>);
 
 /// Labels or values.
@@ -55,24 +55,28 @@ struct NetworkCore {
 #[pymethods]
 impl NetworkCore {
     #[new]
-    fn new(layers: Vec<Layer<'_>>, loss: &str) -> PyResult<Self> {
-        let dense = |(weights, bias, unit, numbers, rounding): Layer<'_>| -> PyResult<Dense> {
+    fn new(layers: Vec<(String, Vec<Matrix<'_>>)>, loss: &str) -> PyResult<Self> {
+        let dense = |(weights, bias, unit, numbers, rounding): Matrix<'_>| -> PyResult<Dense> {
             let rounding = rounding.map(|(scale, bits)| Rounding::new(scale, bits)).transpose()?;
             let weights = weights.as_slice().map_err(contiguous("weights"))?.to_vec();
             let bias = bias.as_slice().map_err(contiguous("bias"))?.to_vec();
             Ok(Dense::new(weights, bias, Unit::parse(&unit, &numbers)?, rounding)?)
         };
-        let layers = layers.into_iter().map(dense).collect::<PyResult<Vec<_>>>()?;
+        let build = |(kind, matrices): (String, Vec<Matrix<'_>>)| {
+            let matrices = matrices.into_iter().map(dense).collect::<PyResult<Vec<_>>>()?;
+            Ok(Layer::from_matrices(&kind, matrices)?)
+        };
+        let layers = layers.into_iter().map(build).collect::<PyResult<Vec<_>>>()?;
         Ok(Self { network: Network::new(layers, Loss::parse(loss)?)? })
     }
 
-    /// Weights (flat) and biases of a layer.
+    /// Weights (flat) and biases of a matrix.
     fn parameters<'py>(
         &self,
         py: Python<'py>,
         layer: usize,
     ) -> (Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>) {
-        let layer = &self.network.layers[layer];
+        let layer = self.network.matrices()[layer];
         (layer.weights.clone().into_pyarray(py), layer.bias.clone().into_pyarray(py))
     }
 
@@ -85,7 +89,7 @@ impl NetworkCore {
     ) -> PyResult<()> {
         let weights = weights.as_slice().map_err(contiguous("weights"))?;
         let bias = bias.as_slice().map_err(contiguous("bias"))?;
-        Ok(self.network.layers[layer].replace(weights, bias)?)
+        Ok(self.network.matrices_mut()[layer].replace(weights, bias)?)
     }
 
     /// Raises what `evaluate` would raise.
@@ -143,7 +147,7 @@ impl NetworkCore {
             let outputs = self.network.outputs();
             let batch = Batch::gather(&data, self.network.loss, &rows, outputs)?;
             let state = State::new(&self.network, batch);
-            let shifts = shifts(directions, state.input(&self.network, layer));
+            let shifts = shifts(directions, state.matrix_input(&self.network, layer));
             let probe = Probe { directions, shifts: &shifts, radius };
             Ok(state.probe(&self.network, layer, probe))
         });

@@ -1,5 +1,7 @@
 """Plain float64 forward passes of the networks, written from the definitions of their units."""
 
+import copy
+
 import numpy as np
 
 
@@ -34,6 +36,9 @@ def forward(layers, x):
     h = np.asarray(x, float)  # (n, in) or (n, steps, in)
     train = h.transpose(1, 0, 2) if h.ndim == 3 else None
     for layer in layers:
+        if "parts" in layer:
+            h, train = select(layer["parts"], h), None
+            continue
         w, b = np.asarray(layer["w"], float), np.asarray(layer["b"], float)
         if "bits" in layer:
             w = rounded(w, layer["scale"], layer["bits"])
@@ -53,6 +58,30 @@ def forward(layers, x):
         else:
             h = UNITS[layer["unit"]](z)
     return h
+
+
+def select(parts, h):
+    """Argmax attention for two parts (keys, values), a hard mixture of experts for more."""
+
+    def seen(p):
+        return (
+            h @ np.asarray(p["w"], float).T + p["b"] if np.shape(p["w"])[1] == h.shape[1] else None
+        )
+
+    score, *rest = [seen(p) for p in parts]
+    chosen = score.argmax(1)
+    if len(parts) == 2:
+        return rest[0] / (1 + np.exp(-np.asarray(parts[0]["w"])[chosen]))
+    experts = [
+        np.maximum(rest[2 * e], 0) @ np.asarray(parts[2 * e + 2]["w"], float).T
+        + parts[2 * e + 2]["b"]
+        for e in range(len(rest) // 2)
+    ]
+    return np.stack(experts, 1)[np.arange(len(h)), chosen]
+
+
+def matrices(layers):
+    return [part for layer in layers for part in layer.get("parts", [layer])]
 
 
 def cost(logits, y, loss):
@@ -80,18 +109,17 @@ def cost(logits, y, loss):
 def probe(layers, x, y, loss, layer, directions, radius):
     """Cost changes (units, 2 p): plus directions first, then minus."""
     base = cost(forward(layers, x), y, loss)
-    units = len(layers[layer]["b"])
+    units = len(matrices(layers)[layer]["b"])
     rows = []
     for unit in range(units):
         row = []
         for sign in (1.0, -1.0):
             for u in np.asarray(directions, float):
-                moved = [dict(item) for item in layers]
-                w = np.array(moved[layer]["w"], float)
-                b = np.array(moved[layer]["b"], float)
-                w[unit] += sign * radius[unit] * u[:-1]
-                b[unit] += sign * radius[unit] * u[-1]
-                moved[layer].update(w=w, b=b)
+                moved = copy.deepcopy(layers)
+                part = matrices(moved)[layer]
+                part["w"], part["b"] = np.array(part["w"], float), np.array(part["b"], float)
+                part["w"][unit] += sign * radius[unit] * u[:-1]
+                part["b"][unit] += sign * radius[unit] * u[-1]
                 row.append(cost(forward(moved, x), y, loss) - base)
         rows.append(row)
     return np.array(rows)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import thalweg
-from network_oracle import cost, forward, probe
-from thalweg.search.objectives import Dense, Layer, Network
+from network_oracle import cost, forward, matrices, probe
+from thalweg.search.objectives import Attention, Dense, Layer, Network, Routed
 
 LIF = {"beta": 0.75, "threshold": 1.0, "steps": 9}
 SHAPES = {
@@ -23,6 +23,14 @@ SHAPES = {
     "lif lif read out": [("lif", 7), ("lif", 6), ("linear", 4)],
     "relu lif": [("relu", 7), ("lif", 4)],
     "lif relu lif": [("lif", 7), ("relu", 6), ("lif", 4)],
+    "attention": [("relu", 9), ("attention", 5), ("linear", 4)],
+    "attention below": [("attention", 3), ("staircase", 6), ("lif", 4)],
+    "attention on top": [("relu", 4), ("attention", 4)],
+    "attention twice": [("sign", 7), ("attention", 3), ("attention", 4), ("linear", 4)],
+    "routed": [("relu", 9), ("routed", 18), ("linear", 4)],
+    "routed on top": [("tanh", 9), ("routed", 4)],
+    "routed below": [("routed", 5), ("relu", 17), ("linear", 4)],
+    "lif routed": [("lif", 9), ("routed", 5), ("attention", 3), ("linear", 4)],
     "int8": [("relu", 7), ("relu8", 6), ("linear", 4)],
     "int8 sign": [("sign", 7), ("sign8", 6), ("linear8", 4)],
 }
@@ -36,6 +44,11 @@ def build(shape, inputs, rng, loss, outputs=None):
     """
     layers, dense = [], []
     for index, (name, units) in enumerate(shape):
+        if name in ("attention", "routed"):
+            layer, kind, inputs = build_select(name, units, inputs, rng)
+            layers.append(layer)
+            dense.append(kind)
+            continue
         units = outputs if outputs and index == len(shape) - 1 else units
         spread = 1.2 if name == "lif" else 0.8
         w = np.round(rng.normal(0, spread / np.sqrt(inputs), (units, inputs)) * 64) / 64
@@ -48,6 +61,27 @@ def build(shape, inputs, rng, loss, outputs=None):
         dense.append(Dense(w, b, unit, **numbers))
         inputs = units
     return layers, Network(dense, loss)
+
+
+def build_select(name, units, inputs, rng):
+    """Attention over `units` slots, or three experts of `units` outputs."""
+
+    def part(o, i):
+        return {
+            "w": np.round(rng.normal(0, 1 / np.sqrt(i), (o, i)) * 64) / 64,
+            "b": np.round(rng.normal(0, 0.3, o) * 64) / 64,
+        }
+
+    if name == "attention":
+        parts = [part(units, inputs), part(inputs, inputs)]
+        keys, values = (Dense(p["w"], p["b"], "linear") for p in parts)
+        return {"parts": parts}, Attention(keys, values), inputs
+    parts = [part(3, inputs)] + [part(*s) for _ in range(3) for s in ((6, inputs), (units, 6))]
+    gate, *rest = [Dense(p["w"], p["b"], "linear") for p in parts]
+    for hidden in rest[::2]:
+        hidden.unit = "relu"
+    experts = list(zip(rest[::2], rest[1::2], strict=True))
+    return {"parts": parts}, Routed(gate, experts), units
 
 
 def samples(rng, n, inputs, steps=None):
@@ -66,13 +100,14 @@ def test_forward_and_probes_equal_the_oracle(name, n):
     np.testing.assert_allclose(network.decision_function(X), logits, atol=2e-5)
     assert network.evaluate(X, y) == pytest.approx(cost(logits, y, "cross_entropy"), abs=1e-5)
     assert network.accuracy(X, y) == (logits.argmax(1) == y).mean()
-    for layer, item in enumerate(layers):
+    for layer, item in enumerate(matrices(layers)):
         inputs = item["w"].shape[1]
         directions = np.round(rng.normal(0, 0.5, (3, inputs + 1)) * 16) / 16
         radius = np.round(rng.uniform(0.25, 1.0, len(item["b"])) * 8) / 8
         got = network.probe(X, y, layer, directions, radius)
         want = probe(layers, X, y, "cross_entropy", layer, directions, radius)
-        assert np.abs(want).max() > 1e-3
+        moves = np.abs(want).max() > 1e-3
+        assert moves or "parts" in str(layers), "no probe changed the cost"
         np.testing.assert_allclose(got, want, atol=1e-5, err_msg=f"layer {layer}")
 
 
@@ -87,7 +122,7 @@ def test_every_loss(loss, outputs, name):
     if loss == "squared":
         y = np.round(rng.normal(size=(50, outputs)), 2)
     assert network.evaluate(X, y) == pytest.approx(cost(forward(layers, X), y, loss), abs=1e-5)
-    for layer, item in enumerate(layers):
+    for layer, item in enumerate(matrices(layers)):
         directions = np.round(rng.normal(0, 0.5, (4, item["w"].shape[1] + 1)) * 16) / 16
         got = network.probe(X, y, layer, directions)
         want = probe(layers, X, y, loss, layer, directions, np.ones(len(item["b"])))
@@ -101,7 +136,7 @@ def test_input_that_varies_in_time(name):
     X = samples(rng, 40, 5, LIF["steps"])
     y = rng.integers(0, network.outputs, 40)
     np.testing.assert_allclose(network.decision_function(X), forward(layers, X), atol=2e-5)
-    for layer, item in enumerate(layers):
+    for layer, item in enumerate(matrices(layers)):
         directions = np.round(rng.normal(0, 0.5, (3, item["w"].shape[1] + 1)) * 16) / 16
         got = network.probe(X, y, layer, directions, 0.5)
         radius = np.full(len(item["b"]), 0.5)
@@ -196,6 +231,14 @@ def test_weights_travel_to_torch_and_back():
         (lambda: Network([]), "at least one layer"),
         (lambda: Network([Dense([[1.0]], unit="gelu")]), "unit must be one of"),
         (lambda: Network([Dense([[1.0]], [1.0, 2.0])]), "bias of shape"),
+        (
+            lambda: Network(
+                [Attention(Dense(np.ones((2, 3)), unit="linear"), Dense(np.ones((3, 3))))]
+            ),
+            "must have unit 'linear'",
+        ),
+        (lambda: Network([Attention.random(3, 17, rng=0)]), "slots must be 2 to 16"),
+        (lambda: Network([Routed.random(3, 4, 5, 1, rng=0)]), "experts must be 2 to 16"),
         (lambda: Network([Dense([[np.nan]])]), "NaN or infinity"),
         (lambda: Network([Dense([[1.0]], unit="lif", steps=64)]), "steps must be in 1..=63"),
         (lambda: Network([Dense([[1.0]], unit="lif", beta=1.5)]), r"beta must be in \[0, 1\]"),
@@ -243,7 +286,10 @@ def test_refuses_malformed_data_and_changes_nothing(X, y, error, match):
         ({"epsilon": 0.0}, "epsilon must be positive"),
         ({"decay": 0.0}, "decay must be in"),
         ({"plan": [Layer()]}, "plans must be one for each"),
-        ({"plan": [Layer(source="pca"), None]}, "directions must be differences or random"),
+        (
+            {"plan": [Layer(source="pca"), None]},
+            "directions must be differences, residuals or random",
+        ),
         ({"plan": [Layer(probe_radius=-1.0), None]}, "probe_radius must be positive"),
     ],
 )

@@ -1,11 +1,21 @@
 """Objectives with known structure: a probe costs what it changes.
 
 ==========================  ==================================================================
-`Network`, `Dense`          feed-forward networks: spiking, quantised, staircase, smooth units
+`Network`                   feed-forward networks: spiking, quantised, staircase, smooth units
+`Dense Attention Routed`    their layers
+`Layer Progress Training`   settings and outcome of `Network.train`
 ==========================  ==================================================================
 """
 
-from thalweg.search.objectives.network import Dense, Network
+from thalweg.search.objectives.network import Attention, Dense, Network, Routed
 from thalweg.search.objectives.training import Layer, Progress, Training
 
-__all__ = ["Dense", "Layer", "Network", "Progress", "Training"]
+__all__ = [
+    "Attention",
+    "Dense",
+    "Layer",
+    "Network",
+    "Progress",
+    "Routed",
+    "Training",
+]

@@ -74,8 +74,10 @@ class Dense:
         weights = rng.uniform(-bound, bound, (outputs, inputs))
         return cls(weights, rng.uniform(-bound, bound, outputs) + bias, unit, **numbers)
 
-    def _native(self, index: int) -> tuple[Any, ...]:
-        name = f"layers[{index}]"
+    def _parts(self) -> tuple[str, list[Dense]]:
+        return "dense", [self]
+
+    def _native(self, name: str) -> tuple[Any, ...]:
         weights = _floats(self.weights, f"{name} weights", 2)
         zeros = np.zeros(len(weights), np.float32)
         bias = zeros if self.bias is None else _floats(self.bias, f"{name} bias", 1)
@@ -96,6 +98,77 @@ class Dense:
         return weights, bias, self.unit, numbers, rounding
 
 
+@dataclass
+class Attention:
+    """Argmax attention: y = (V h + c) * sigmoid(key_s), s the slot with the largest key_s h + b_s.
+
+    Parameters
+    ----------
+    keys : Dense
+        Keys (slots, inputs) and score offsets (slots,); 2 to 16 slots, unit "linear".
+    values : Dense
+        V (inputs, inputs) and c (inputs,), unit "linear".
+    """
+
+    keys: Dense
+    values: Dense
+
+    @classmethod
+    def random(
+        cls, inputs: int, slots: int, *, rng: np.random.Generator | int | None = None
+    ) -> Attention:
+        """Keys N(0, 1/4) without offsets, values as `Dense.random`."""
+        rng = np.random.default_rng(rng)
+        keys = Dense(rng.normal(0.0, 0.5, (slots, inputs)), None, "linear")
+        return cls(keys, Dense.random(inputs, inputs, "linear", rng=rng))
+
+    def _parts(self) -> tuple[str, list[Dense]]:
+        return "attention", [self.keys, self.values]
+
+
+@dataclass
+class Routed:
+    """Hard mixture of experts: the expert with the largest gate alone sees the sample.
+
+    y = W2_e relu(W1_e h + b1_e) + b2_e.
+
+    Parameters
+    ----------
+    gate : Dense
+        Gate (experts, inputs) and offsets; 2 to 16 experts, unit "linear".
+    experts : sequence of (Dense, Dense)
+        Hidden layer (unit "relu") and output layer (unit "linear") of every expert, all with the
+        same number of outputs.
+    """
+
+    gate: Dense
+    experts: Sequence[tuple[Dense, Dense]]
+
+    @classmethod
+    def random(
+        cls,
+        inputs: int,
+        hidden: int,
+        outputs: int,
+        experts: int = 4,
+        *,
+        rng: np.random.Generator | int | None = None,
+    ) -> Routed:
+        """All parts as `Dense.random`."""
+        rng = np.random.default_rng(rng)
+        pairs = [
+            (
+                Dense.random(inputs, hidden, rng=rng),
+                Dense.random(hidden, outputs, "linear", rng=rng),
+            )
+            for _ in range(experts)
+        ]
+        return cls(Dense.random(inputs, experts, "linear", rng=rng), pairs)
+
+    def _parts(self) -> tuple[str, list[Dense]]:
+        return "routed", [self.gate, *(part for pair in self.experts for part in pair)]
+
+
 class Network:
     """A feed-forward network with cheap probes.
 
@@ -104,8 +177,9 @@ class Network:
 
     Parameters
     ----------
-    layers : sequence of Dense
-        Lowest first.
+    layers : sequence of Dense, Attention or Routed
+        Lowest first. Each is one or more matrices; `parameters`, `probe` and `train` count
+        matrices, layer after layer: keys, values; gate, then hidden and output of every expert.
     loss : {"cross_entropy", "squared", "zero_one", "f1"}, default "cross_entropy"
         Cost of the outputs, averaged over samples. With one output, "cross_entropy" is the
         logistic loss and class 1 is predicted where the output is positive. "f1" is one minus the
@@ -131,13 +205,26 @@ class Network:
     0.0
     """
 
-    def __init__(self, layers: Sequence[Dense], loss: str = "cross_entropy") -> None:
+    def __init__(
+        self, layers: Sequence[Dense | Attention | Routed], loss: str = "cross_entropy"
+    ) -> None:
         if not layers:
             raise ValueError("layers must be at least one layer, got 0; pass a list of layers")
         self.layers = tuple(layers)
         self.loss = loss
-        native = [layer._native(index) for index, layer in enumerate(layers)]
-        self._shapes = [item[0].shape for item in native]
+        native, self.matrices = [], list[Dense]()
+        for index, layer in enumerate(layers):
+            kind, parts = layer._parts()
+            wanted = {"attention": ["linear"] * 2, "routed": ["linear"] + ["relu", "linear"] * 16}
+            for part, unit in zip(parts, wanted.get(kind, [part.unit for part in parts])):
+                if part.unit != unit or (kind != "dense" and part.scale is not None):
+                    raise ValueError(
+                        f"layers[{index}] {kind} parts must have unit {unit!r} and no scale, "
+                        f"got {part.unit!r}; see {type(layer).__name__}"
+                    )
+            native.append((kind, [part._native(f"layers[{index}]") for part in parts]))
+            self.matrices += parts
+        self._shapes = [item[0].shape for _, items in native for item in items]
         self._core = _core.NetworkCore(native, loss)
 
     @property
@@ -151,7 +238,7 @@ class Network:
         return int(self._shapes[-1][0])
 
     def parameters(self) -> list[tuple[Floats, Floats]]:
-        """Copies of weights (outputs, inputs) and bias (outputs,) of every layer."""
+        """Copies of weights (outputs, inputs) and bias (outputs,) of every matrix."""
         pairs = (self._core.parameters(index) for index in range(len(self._shapes)))
         return [(w.reshape(shape), b) for (w, b), shape in zip(pairs, self._shapes, strict=True)]
 
@@ -246,7 +333,7 @@ class Network:
         X, y
             As in `evaluate`.
         layer : int
-            Layer whose units are probed.
+            Matrix whose units are probed, as counted by `parameters`.
         directions : array_like, shape (p, inputs + 1)
             Directions in the layer's input space; the last entry moves the bias.
         radius : float or array_like, shape (outputs,), default 1.0
@@ -315,8 +402,8 @@ class Network:
             Passes over the data; the step radius decays over all of them (cosine).
         batch_size : int, default 512
             Samples of a step.
-        plan : sequence of Layer or None, one a layer, optional
-            Directions and radii of each layer, None to leave a layer as it is; by default
+        plan : sequence of Layer or None, one a matrix, optional
+            Directions and radii of each matrix, None to leave it as it is; by default
             `Layer.default` of its unit.
         momentum : float, default 0.9
             Share of the last move that is repeated, in [0, 1).

@@ -29,14 +29,15 @@ class Layer:
         How far a probe moves the pre-activation, in root mean square over the batch.
     step_radius : float, default 0.05
         Largest move of a step, in the same unit.
-    source : {"differences", "random"}, default "differences"
-        Differences of two random inputs of the batch, or Gaussian directions.
+    source : {"residuals", "differences", "random"}, default "residuals"
+        Sums over random halves of the batch of inputs times a random mix of the residuals of the
+        outputs; differences of two random inputs; or Gaussian directions.
     """
 
     directions: int = 16
     probe_radius: float = 0.3
     step_radius: float = 0.05
-    source: str = "differences"
+    source: str = "residuals"
 
     @classmethod
     def default(cls, layer: Dense, *, last: bool = False) -> Layer:
@@ -127,10 +128,10 @@ def train(
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}; a usual value is 512")
     if plan is None:
-        count = len(network.layers)
+        count = len(network.matrices)
         plan = [
-            Layer.default(layer, last=index == count - 1)
-            for index, layer in enumerate(network.layers)
+            Layer.default(matrix, last=index == count - 1)
+            for index, matrix in enumerate(network.matrices)
         ]
     # checks the data before anything moves
     network._core.check(features, target)

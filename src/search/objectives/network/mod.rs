@@ -5,15 +5,18 @@
 
 pub mod batch;
 pub mod dense;
+pub mod layer;
 pub mod loss;
 pub mod probe;
 pub mod rounding;
+pub mod select;
 pub mod state;
 pub mod train;
 pub mod unit;
 
 pub use batch::{Batch, Data, Signal, Wanted};
 pub use dense::Dense;
+pub use layer::Layer;
 pub use loss::Loss;
 pub use rounding::Rounding;
 pub use state::State;
@@ -26,28 +29,28 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Network {
     /// The layers.
-    pub layers: Vec<Dense>,
+    pub layers: Vec<Layer>,
     /// The loss.
     pub loss: Loss,
 }
 
 impl Network {
     /// A network from its layers.
-    pub fn new(layers: Vec<Dense>, loss: Loss) -> Result<Self> {
+    pub fn new(layers: Vec<Layer>, loss: Loss) -> Result<Self> {
         let Some(last) = layers.last() else {
             return Err(Error::value("layers", "at least one layer", 0, "pass a list of layers"));
         };
         for (index, pair) in layers.windows(2).enumerate() {
-            if pair[0].outputs != pair[1].inputs {
+            if pair[0].outputs() != pair[1].inputs() {
                 return Err(Error::Shape {
                     name: format!("layers[{}] weights", index + 1),
-                    given: format!("({}, {})", pair[1].outputs, pair[1].inputs),
+                    given: format!("({}, {})", pair[1].outputs(), pair[1].inputs()),
                     other: format!("layers[{index}]"),
-                    expected: format!("({}, {})", pair[0].outputs, pair[0].inputs),
+                    expected: format!("({}, {})", pair[0].outputs(), pair[0].inputs()),
                     fix: "the inputs of a layer are the outputs of the one below".into(),
                 });
             }
-            if let (Some(below), Some(above)) = (pair[0].unit.lif(), pair[1].unit.lif())
+            if let (Some(below), Some(above)) = (pair[0].unit().lif(), pair[1].unit().lif())
                 && below.steps != above.steps
             {
                 let name = format!("layers[{}] steps", index + 1);
@@ -55,7 +58,7 @@ impl Network {
                 return Err(Error::value(name, allowed, above.steps, "use one T throughout"));
             }
         }
-        if loss == Loss::F1 && last.outputs > 2 {
+        if loss == Loss::F1 && last.outputs() > 2 {
             let fix = "use one or two outputs, or another loss";
             return Err(Error::value("loss", "one for two classes", "f1", fix));
         }
@@ -64,13 +67,30 @@ impl Network {
 
     /// Length of an input sample (at one step).
     pub fn inputs(&self) -> usize {
-        self.layers[0].inputs
+        self.layers[0].inputs()
     }
 
     /// Number of outputs.
     pub fn outputs(&self) -> usize {
         // `new` refuses an empty list.
-        self.layers[self.layers.len() - 1].outputs
+        self.layers[self.layers.len() - 1].outputs()
+    }
+
+    /// All matrices, layer after layer.
+    pub fn matrices(&self) -> Vec<&Dense> {
+        self.layers.iter().flat_map(Layer::matrices).collect()
+    }
+
+    /// The same, to write to.
+    pub fn matrices_mut(&mut self) -> Vec<&mut Dense> {
+        self.layers.iter_mut().flat_map(Layer::matrices_mut).collect()
+    }
+
+    /// Layer and part of a matrix.
+    pub fn address(&self, matrix: usize) -> (usize, usize) {
+        let parts = self.layers.iter().enumerate();
+        let all = parts.flat_map(|(l, layer)| (0..layer.matrices().len()).map(move |p| (l, p)));
+        all.into_iter().nth(matrix).unwrap_or((self.layers.len(), 0))
     }
 
     /// Checks that `data` fits this network, and that its features are finite.
@@ -90,12 +110,12 @@ impl Network {
                 name: "X".into(),
                 given: format!("({}, {})", data.len(), data.inputs),
                 other: "the first layer".into(),
-                expected: format!("({}, {})", self.layers[0].outputs, self.inputs()),
+                expected: format!("({}, {})", self.layers[0].outputs(), self.inputs()),
                 fix: "pass at least one sample, each as long as a row of the weights".into(),
             });
         }
         if data.steps > 1 {
-            match self.layers[0].unit.lif() {
+            match self.layers[0].unit().lif() {
                 Some(lif) if lif.steps == data.steps => {}
                 Some(lif) => {
                     let allowed = format!("{} steps long as the spiking layer", lif.steps);
@@ -114,8 +134,9 @@ impl Network {
 
     /// Checks the arguments of a probe.
     pub fn check_probe(&self, layer: usize, directions: &[f32], radius: &[f32]) -> Result<()> {
-        let Some(dense) = self.layers.get(layer) else {
-            let allowed = format!("in 0..{}", self.layers.len());
+        let matrices = self.matrices();
+        let Some(dense) = matrices.get(layer) else {
+            let allowed = format!("in 0..{}", matrices.len());
             return Err(Error::value("layer", allowed, layer, "count layers from 0"));
         };
         let shape = |name: &str, given: usize, expected: usize, fix: &str| Error::Shape {

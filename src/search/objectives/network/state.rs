@@ -3,7 +3,9 @@
 use super::Network;
 use super::batch::{Batch, Signal};
 use super::dense::Dense;
+use super::layer::Layer;
 use super::loss::{Loss, Targets, predict};
+use super::select;
 use super::unit::{Lif, Unit};
 use crate::engine::lanes::{self, LANES, Lanes};
 use crate::engine::simd::{self, Kernel};
@@ -23,6 +25,8 @@ pub struct Response {
     pub codes: Vec<u8>,
     /// Trains of spiking units, `[unit][sample]`.
     pub trains: Vec<u64>,
+    /// What a selecting layer computed: see [`super::select`].
+    pub inner: Vec<Signal>,
 }
 
 /// A batch, the responses of all layers to it, and its cost.
@@ -49,8 +53,12 @@ impl State {
                 None => &batch.input,
                 Some(below) => below.seen_by(layer),
             };
-            let train = network.layers.get(index + 1).is_some_and(|next| next.unit.lif().is_some());
-            let response = respond(layer, input, train);
+            let train =
+                network.layers.get(index + 1).is_some_and(|next| next.unit().lif().is_some());
+            let response = match layer {
+                Layer::Dense(dense) => respond(dense, input, train),
+                _ => select::respond(layer, input),
+            };
             responses.push(response);
         }
         let logits = &responses[responses.len() - 1].out;
@@ -68,9 +76,49 @@ impl State {
         }
     }
 
+    /// The input of a matrix: that of its layer, or the hidden units of its expert.
+    pub fn matrix_input(&self, network: &Network, matrix: usize) -> &Signal {
+        let (layer, part) = network.address(matrix);
+        match &network.layers[layer] {
+            Layer::Routed { .. } if part > 0 && part % 2 == 0 => {
+                select::hidden(&self.responses[layer], part / 2 - 1)
+            }
+            _ => self.input(network, layer),
+        }
+    }
+
     /// The outputs of the network.
     pub fn logits(&self) -> &Signal {
         &self.responses[self.responses.len() - 1].out
+    }
+
+    /// What is wrong with the outputs, `[output][sample]`: softmax minus class, or output minus
+    /// value.
+    pub fn residuals(&self) -> Vec<Vec<f32>> {
+        let logits = self.logits();
+        let outputs = logits.units();
+        let mut residuals = vec![vec![0.0; self.batch.size]; outputs];
+        for n in 0..self.batch.size {
+            let top = (0..outputs).map(|o| logits.at(o, 0, n)).fold(f32::MIN, f32::max);
+            // one output stands against a second one of zero
+            let top = if outputs == 1 { top.max(0.0) } else { top };
+            let power = |o: usize| (logits.at(o, 0, n) - top).exp();
+            let sum = (0..outputs).map(power).sum::<f32>()
+                + if outputs == 1 { (-top).exp() } else { 0.0 };
+            for (o, residual) in residuals.iter_mut().enumerate() {
+                residual[n] = match &self.batch.targets {
+                    Targets::Labels(labels) => {
+                        let class = if outputs == 1 { 1 } else { o as u32 };
+                        power(o) / sum - if labels[n] == class { 1.0 } else { 0.0 }
+                    }
+                    Targets::Values(values) => {
+                        let blocks = values.len() / outputs;
+                        logits.at(o, 0, n) - values[o * blocks + n / LANES][n % LANES]
+                    }
+                };
+            }
+        }
+        residuals
     }
 
     /// Predicted classes of the batch.
@@ -88,8 +136,8 @@ impl State {
 
 impl Response {
     /// The output as the layer above reads it: spikes if both spike, values otherwise.
-    pub fn seen_by(&self, above: &Dense) -> &Signal {
-        match (&self.spikes, above.unit.lif()) {
+    pub fn seen_by(&self, above: &Layer) -> &Signal {
+        match (&self.spikes, above.unit().lif()) {
             (Some(spikes), Some(_)) => spikes,
             _ => &self.out,
         }
@@ -150,7 +198,7 @@ fn respond(layer: &Dense, input: &Signal, spike: bool) -> Response {
         });
         spikes
     });
-    Response { z, out, spikes, codes, trains }
+    Response { z, out, spikes, codes, trains, inner: Vec::new() }
 }
 
 struct Losses<'a> {

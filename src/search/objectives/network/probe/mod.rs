@@ -9,11 +9,13 @@
 mod coded;
 mod continuous;
 mod items;
+mod select;
 mod series;
 mod tail;
 
 use super::Network;
 use super::batch::Signal;
+use super::dense::Dense;
 use super::state::State;
 use crate::engine::lanes::{LANES, Lanes};
 use crate::engine::threads;
@@ -47,13 +49,27 @@ pub fn shifts(directions: &[f32], input: &Signal) -> Signal {
 }
 
 impl State {
-    /// Cost changes of all units of a layer, `[unit][2 p]`: +u_1 .. +u_p, then -u_1 .. -u_p.
-    pub fn probe(&self, network: &Network, layer: usize, probe: Probe<'_>) -> Vec<f64> {
+    /// Cost changes of all units of a matrix, `[unit][2 p]`: +u_1 .. +u_p, then -u_1 .. -u_p.
+    pub fn probe(&self, network: &Network, matrix: usize, probe: Probe<'_>) -> Vec<f64> {
+        let (layer, part) = network.address(matrix);
+        let dense = network.matrices()[matrix];
+        let input = self.matrix_input(network, matrix);
         let tail = Tail::new(network, self, layer);
+        let select = select::Select::new(network, self, layer, part);
         let count = probe.shifts.units() * 2;
-        let mut costs = vec![0.0; network.layers[layer].outputs * count];
-        threads::for_each_chunk(&mut costs, count, |unit, costs| {
-            self.probe_unit(network, layer, unit, probe, &tail, costs);
+        let mut costs = vec![0.0; dense.outputs * count];
+        threads::for_each_chunk(&mut costs, count, |unit, sums| {
+            let z = select.as_ref().map_or(&self.responses[layer].z, |select| select.signal());
+            let base = z.unit(unit);
+            let moves = Moves { state: self, layer, dense, input, base, unit, probe };
+            match (&select, dense.unit.codes(), dense.unit.lif()) {
+                (Some(select), ..) => select.probe(&moves, &tail, sums),
+                (_, _, Some(lif)) if probe.shifts.steps > 1 => {
+                    series::probe(&moves, lif, &tail, sums);
+                }
+                (_, Some(codes), lif) => coded::probe(&moves, codes, lif, &tail, sums),
+                _ => continuous::probe(&moves, &dense.unit, &tail, sums),
+            }
         });
         for cost in &mut costs {
             let positives = self.batch.positives;
@@ -61,50 +77,38 @@ impl State {
         }
         costs
     }
-
-    /// Sums of loss changes for the probes of one unit.
-    fn probe_unit(
-        &self,
-        network: &Network,
-        layer: usize,
-        unit: usize,
-        probe: Probe<'_>,
-        tail: &Tail<'_>,
-        sums: &mut [f64],
-    ) {
-        let moves = Moves { network, state: self, layer, unit, probe };
-        let kind = &network.layers[layer].unit;
-        match (kind.codes(), kind.lif()) {
-            (_, Some(lif)) if probe.shifts.steps > 1 => series::probe(&moves, lif, tail, sums),
-            (Some(codes), lif) => coded::probe(&moves, codes, lif, tail, sums),
-            (None, _) => continuous::probe(&moves, kind, tail, sums),
-        }
-    }
 }
 
 /// The moves of one unit.
 struct Moves<'a> {
-    network: &'a Network,
     state: &'a State,
     layer: usize,
+    dense: &'a Dense,
+    input: &'a Signal,
+    /// Pre-activations of the unit.
+    base: &'a [Lanes],
     unit: usize,
     probe: Probe<'a>,
 }
 
 impl Moves<'_> {
+    /// Direction and signed radius of probe `index`.
+    #[inline(always)]
+    fn along(&self, index: usize) -> (usize, f32) {
+        let count = self.probe.shifts.units();
+        let sign = if index < count { 1.0 } else { -1.0 };
+        (index % count, sign * self.probe.radius[self.unit])
+    }
+
     /// Pre-activations `[step][block]` of the unit in probe `index`.
     #[inline(always)]
     fn preactivations(&self, index: usize, out: &mut [Lanes]) {
-        let count = self.probe.shifts.units();
-        let direction = index % count;
-        let sign = if index < count { 1.0 } else { -1.0 };
-        let radius = sign * self.probe.radius[self.unit];
-        let base = self.state.responses[self.layer].z.unit(self.unit);
-        if self.network.layers[self.layer].rounding.is_some() {
-            return self.rounded(direction, radius, base, out);
+        let (direction, radius) = self.along(index);
+        if self.dense.rounding.is_some() {
+            return self.rounded(direction, radius, self.base, out);
         }
         let shift = self.probe.shifts.unit(direction);
-        for ((out, base), shift) in out.iter_mut().zip(base).zip(shift) {
+        for ((out, base), shift) in out.iter_mut().zip(self.base).zip(shift) {
             for l in 0..LANES {
                 out[l] = base[l] + radius * shift[l];
             }
@@ -114,7 +118,7 @@ impl Moves<'_> {
     /// The same where the moved weights are rounded: only those that change their grid point count.
     #[inline(always)]
     fn rounded(&self, direction: usize, radius: f32, base: &[Lanes], out: &mut [Lanes]) {
-        let layer = &self.network.layers[self.layer];
+        let layer = self.dense;
         let Some(grid) = layer.rounding else { return };
         let inputs = layer.inputs;
         let u = &self.probe.directions[direction * (inputs + 1)..][..inputs + 1];
@@ -128,7 +132,6 @@ impl Moves<'_> {
             .enumerate()
             .filter(|&(_, change)| change != 0.0)
             .collect();
-        let input = self.state.input(self.network, self.layer);
         let width = out.len();
         const TILE: usize = 4;
         let mut x = 0;
@@ -136,7 +139,7 @@ impl Moves<'_> {
             let tile = TILE.min(width - x);
             let mut sum = [[bias; LANES]; TILE];
             for &(i, change) in &changes {
-                let h = &input.data[i * width + x..][..tile];
+                let h = &self.input.data[i * width + x..][..tile];
                 for (sum, h) in sum.iter_mut().zip(h) {
                     for l in 0..LANES {
                         sum[l] += change * h[l];

@@ -1,10 +1,12 @@
 //! Directions to probe along, shared by the units of a layer and drawn anew every step.
 
 use super::super::batch::Signal;
+use super::super::state::State;
 use super::Plan;
-use crate::engine::lanes::blocks;
+use crate::engine::lanes::{LANES, blocks};
 use crate::engine::reduce::{dot, sum_of_squares};
 use crate::engine::rng::Philox;
+use crate::linalg::gemm::gemm;
 use crate::{Error, Result};
 
 /// Where directions come from, before they are made orthonormal.
@@ -13,6 +15,9 @@ pub enum Source {
     /// Differences of two random inputs of the batch, with a Gaussian bias coordinate. Better than
     /// random ones by one to two points: they lie where the data vary.
     Differences,
+    /// Sums over random halves of the batch of inputs times a random mix of the residuals (softmax
+    /// minus class, or output minus value): where the outputs are wrong. No derivative is taken.
+    Residuals,
     /// Gaussian.
     Random,
 }
@@ -22,10 +27,11 @@ impl Source {
     pub fn parse(name: &str) -> Result<Self> {
         match name {
             "differences" => Ok(Self::Differences),
+            "residuals" => Ok(Self::Residuals),
             "random" => Ok(Self::Random),
             _ => {
                 let fix = "pick one of these";
-                Err(Error::value("directions", "differences or random", name, fix))
+                Err(Error::value("directions", "differences, residuals or random", name, fix))
             }
         }
     }
@@ -42,15 +48,21 @@ pub fn order_stream(epoch: usize) -> u64 {
 }
 
 /// Draws orthonormal directions, (p, inputs + 1) row-major.
-pub fn draw(plan: &Plan, input: &Signal, size: usize, rng: &Philox, stream: u64) -> Vec<f32> {
+pub fn draw(plan: &Plan, input: &Signal, state: &State, rng: &Philox, stream: u64) -> Vec<f32> {
+    let size = state.batch.size;
     let inputs = input.units();
     let row = inputs + 1;
     let count = plan.directions.min(row);
     let mut u = vec![0.0f32; count * row];
     let normals = (count * row).div_ceil(2) as u64;
+    if plan.source == Source::Residuals {
+        mix(&mut u, row, input, state, rng, stream);
+        orthonormalise(&mut u, row);
+        return u;
+    }
     for (k, u) in u.chunks_exact_mut(row).enumerate() {
         match plan.source {
-            Source::Random => {
+            Source::Random | Source::Residuals => {
                 for (i, u) in u.iter_mut().enumerate() {
                     let index = k * row + i;
                     *u = rng.normal(stream, index as u64 / 2)[index % 2] as f32;
@@ -71,6 +83,51 @@ pub fn draw(plan: &Plan, input: &Signal, size: usize, rng: &Philox, stream: u64)
     }
     orthonormalise(&mut u, row);
     u
+}
+
+/// Fills rows of `u` with mixes of inputs, each sample by a mix of its residuals or left out.
+fn mix(u: &mut [f32], row: usize, input: &Signal, state: &State, rng: &Philox, stream: u64) {
+    let (size, count) = (state.batch.size, u.len() / row);
+    let residuals = state.residuals();
+    let width = blocks(count);
+    let mut factors = vec![[0.0f32; LANES]; input.blocks * LANES * width];
+    for k in 0..count {
+        let mut bias = 0.0;
+        let first = k * residuals.len();
+        let normal = |i: usize| rng.normal(stream, i as u64 / 2)[i % 2] as f32;
+        let classes: Vec<f32> = (first..first + residuals.len()).map(normal).collect();
+        for n in 0..size {
+            let index = 1 << 40 | (k * size + n) as u64;
+            // one word serves 128 coins
+            let coins = rng.words(stream, index / 128);
+            let coin = coins[(index % 128 / 32) as usize] >> (index % 32) & 1;
+            if coin == 1 {
+                let residual = |(c, r): (&f32, &Vec<f32>)| c * r[n];
+                let factor: f32 = classes.iter().zip(&residuals).map(residual).sum();
+                factors[n * width + k / LANES][k % LANES] = factor;
+                bias += factor;
+            }
+        }
+        u[(k + 1) * row - 1] = bias * input.steps as f32;
+    }
+    let lanes = input.blocks * LANES;
+    let mut sums = vec![[0.0; LANES]; (row - 1) * width];
+    for step in 0..input.steps {
+        let values: Vec<f32> = (0..row - 1)
+            .flat_map(|i| &input.unit(i).as_flattened()[step * lanes..(step + 1) * lanes])
+            .copied()
+            .collect();
+        let mut part = sums.clone();
+        gemm(&values, lanes, &[], &factors, &mut part, width);
+        for (sum, part) in sums.as_flattened_mut().iter_mut().zip(part.as_flattened()) {
+            *sum += part;
+        }
+    }
+    for (k, u) in u.chunks_exact_mut(row).enumerate() {
+        for (i, u) in u[..row - 1].iter_mut().enumerate() {
+            *u = sums[i * width + k / LANES][k % LANES];
+        }
+    }
 }
 
 /// Modified Gram-Schmidt; a row that vanishes is left at zero and so probes nothing.

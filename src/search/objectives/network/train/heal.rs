@@ -22,7 +22,7 @@ const WIDEST: f32 = 4.0;
 impl Health {
     /// All units alive.
     pub fn new(network: &Network) -> Self {
-        Self { silent: network.layers.iter().map(|layer| vec![0; layer.outputs]).collect() }
+        Self { silent: network.matrices().iter().map(|m| vec![0; m.outputs]).collect() }
     }
 
     /// Probe radius of every unit: a silent one looks further each time.
@@ -51,12 +51,17 @@ impl Health {
         patience: u32,
     ) -> usize {
         let mut healed = 0;
-        for (index, layer) in network.layers.iter_mut().enumerate() {
+        let addresses: Vec<_> = (0..plans.len()).map(|index| network.address(index)).collect();
+        for (index, layer) in network.matrices_mut().into_iter().enumerate() {
+            if addresses[index].1 > 0 {
+                // values and experts that no sample uses wait for their gate
+                continue;
+            }
             for (unit, silent) in self.silent[index].iter_mut().enumerate() {
                 if *silent < patience {
                     continue;
                 }
-                let z = state.responses[index].z.unit(unit);
+                let z = state.responses[addresses[index].0].z.unit(unit);
                 let mean = z.as_flattened().iter().map(|&z| f64::from(z)).sum::<f64>();
                 let down = matches!(layer.unit, Unit::Codes(_) | Unit::Tanh) && mean > 0.0;
                 let lift = plans[index].probe_radius;

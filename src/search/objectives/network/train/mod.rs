@@ -24,7 +24,7 @@ use crate::{Error, Result};
 use directions::Source;
 use heal::Health;
 
-/// How a layer is probed and moved.
+/// How a matrix is probed and moved.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
     /// Where its directions come from.
@@ -40,7 +40,7 @@ pub struct Plan {
 /// How a network is trained.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// One a layer.
+    /// One a matrix, layer after layer.
     pub plans: Vec<Plan>,
     /// Samples a step.
     pub batch_size: usize,
@@ -92,7 +92,7 @@ impl Trainer {
     pub fn new(network: Network, settings: Settings) -> Result<Self> {
         settings.check(&network)?;
         let rows = |layer: &super::Dense| vec![0.0; layer.outputs * (layer.inputs + 1)];
-        let velocity = network.layers.iter().map(rows).collect();
+        let velocity = network.matrices().into_iter().map(rows).collect();
         let health = Health::new(&network);
         Ok(Self { network, settings, step: 0, velocity, health, order: vec![], order_epoch: None })
     }
@@ -105,15 +105,15 @@ impl Trainer {
         let rng = Philox::new(self.settings.seed);
         let mut report = Report { cost: state.cost, ..Report::default() };
         let rate = self.rate();
-        let mut moves = Vec::with_capacity(self.network.layers.len());
+        let mut moves = Vec::with_capacity(self.settings.plans.len());
         for (index, plan) in self.settings.plans.iter().enumerate() {
             if plan.directions == 0 {
                 moves.push((Vec::new(), Vec::new()));
                 continue;
             }
-            let input = state.input(&self.network, index);
+            let input = state.matrix_input(&self.network, index);
             let stream = directions::stream(self.step, index);
-            let mut u = directions::draw(plan, input, state.batch.size, &rng, stream);
+            let mut u = directions::draw(plan, input, &state, &rng, stream);
             let mut shifts = probe::shifts(&u, input);
             directions::normalise(&mut u, &mut shifts, state.batch.size);
             let radius = self.health.radii(index, plan.probe_radius);
@@ -201,7 +201,8 @@ impl Trainer {
 
     /// Moves the rows of a layer: `weights` (units, p) times `u` (p, inputs + 1).
     fn shift(&mut self, index: usize, weights: &[f32], u: &[f32]) {
-        let layer = &mut self.network.layers[index];
+        let mut matrices = self.network.matrices_mut();
+        let layer = &mut *matrices[index];
         let row = layer.inputs + 1;
         let momentum = self.settings.momentum;
         let directions = u.len() / row;
@@ -239,8 +240,9 @@ impl Trainer {
 
 impl Settings {
     fn check(&self, network: &Network) -> Result<()> {
-        if self.plans.len() != network.layers.len() {
-            let allowed = format!("one for each of {} layers", network.layers.len());
+        let matrices = network.matrices().len();
+        if self.plans.len() != matrices {
+            let allowed = format!("one for each of {matrices} matrices");
             return Err(Error::value("plans", allowed, self.plans.len(), "pass a list"));
         }
         for plan in &self.plans {

@@ -3,10 +3,15 @@
 //! Rows hold the units of one sample side by side, `[sample][step][block of units]`.
 
 use super::super::super::Network;
+use super::super::super::dense::Dense;
+use super::super::super::layer::Layer;
 use super::super::super::state::State;
+use super::super::super::unit::Unit;
 use super::super::super::unit::lif::MAX_STEPS;
 use super::super::Items;
+use super::attention::AttentionFloor;
 use super::loss_change;
+use super::routed::RoutedFloor;
 use super::spiking::signs;
 use crate::engine::lanes::{LANES, Lanes, blocks};
 
@@ -18,10 +23,29 @@ pub struct Deep<'a> {
     layer: usize,
     /// The layers above it.
     floors: Vec<Floor>,
+    /// Outputs of the network, `[sample][block]`.
+    logits: Vec<Lanes>,
+}
+
+/// Rows in use on the way up.
+pub struct Scratch {
+    row: Vec<Lanes>,
+    /// Change of the outputs of a layer.
+    pub moved: Vec<Lanes>,
+    other: Vec<Lanes>,
 }
 
 /// One layer above the probed one.
-struct Floor {
+enum Floor {
+    Dense(DenseFloor),
+    Attention(AttentionFloor),
+    Routed(RoutedFloor),
+}
+
+/// A dense layer above the probed one.
+struct DenseFloor {
+    unit: Unit,
+    units: usize,
     /// Steps of its pre-activations.
     steps: usize,
     /// Steps of its output as the next floor reads it.
@@ -40,64 +64,103 @@ impl<'a> Deep<'a> {
     /// The tail of `layer`.
     pub fn new(network: &'a Network, state: &'a State, layer: usize) -> Self {
         let floors = (layer + 1..network.layers.len())
-            .map(|index| {
-                let response = &state.responses[index];
-                let out = match network.layers.get(index + 1) {
-                    Some(above) => response.seen_by(above),
-                    None => &response.out,
-                };
-                Floor {
-                    steps: response.z.steps,
-                    out_steps: out.steps,
-                    width: blocks(network.layers[index].outputs),
-                    z: response.z.rows(),
-                    out: out.rows(),
-                    columns: network.layers[index].columns(),
+            .map(|index| match &network.layers[index] {
+                Layer::Dense(_) => Floor::Dense(DenseFloor::new(network, state, index)),
+                Layer::Attention { keys, values } => {
+                    Floor::Attention(AttentionFloor::new(keys, values, &state.responses[index]))
+                }
+                Layer::Routed { gate, hidden, out } => {
+                    Floor::Routed(RoutedFloor::new(gate, hidden, out, &state.responses[index]))
                 }
             })
             .collect();
-        Self { network, state, layer, floors }
+        Self { network, state, layer, floors, logits: state.logits().rows() }
     }
 
     /// Whether spike times matter above, and not only their count.
     #[inline(always)]
     pub fn reads_trains(&self) -> bool {
-        self.floors[0].steps > 1
+        matches!(self.floors.first(), Some(Floor::Dense(floor)) if floor.steps > 1)
+    }
+
+    /// Buffers for rows on the way up.
+    pub fn scratch(&self) -> Scratch {
+        let size = |layer: &Layer| {
+            let steps = layer.unit().lif().map_or(1, |lif| lif.steps);
+            blocks(layer.outputs().max(layer.inputs())) * steps
+        };
+        let widest = self.network.layers.iter().map(size).max().unwrap_or(0);
+        let row = vec![[0.0; LANES]; widest];
+        Scratch { row: row.clone(), moved: row.clone(), other: row }
     }
 
     /// Loss changes of the items of `unit`.
     #[inline(always)]
     pub fn changes(&self, unit: usize, items: &Items, changes: &mut [Lanes]) {
-        let widest = self.floors.iter().map(|f| f.width * f.steps.max(f.out_steps)).max();
-        let mut row = vec![[0.0; LANES]; widest.unwrap_or(0)];
-        let mut moved = row.clone();
-        let outputs = self.network.outputs();
-        let mut logits = vec![[0.0; LANES]; outputs];
+        let mut scratch = self.scratch();
+        let mut logits = vec![[0.0; LANES]; self.network.outputs()];
         let samples = items.samples.as_chunks::<LANES>().0;
         for (group, (change, samples)) in changes.iter_mut().zip(samples).enumerate() {
             for l in 0..LANES.min(items.count - group * LANES) {
                 let n = samples[l] as usize;
-                self.enter(unit, n, items, group * LANES + l, &mut row);
-                for (index, floor) in self.floors.iter().enumerate() {
-                    self.fire(index, n, &mut row, &mut moved);
-                    if let Some(next) = self.floors.get(index + 1) {
-                        next.add(floor, n, &moved, &mut row);
+                let first = match &self.floors[0] {
+                    Floor::Dense(floor) => {
+                        self.enter(floor, unit, n, items, group * LANES + l, &mut scratch.row);
+                        floor.fire(n, &mut scratch.row, &mut scratch.moved);
+                        1
                     }
-                }
-                let top = &self.floors[self.floors.len() - 1];
-                let base = &top.out[n * top.width..][..top.width];
-                for (o, logit) in logits.iter_mut().enumerate() {
-                    logit[l] = base[o / LANES][o % LANES] + moved[o / LANES][o % LANES];
-                }
+                    _ => {
+                        scratch.moved.fill([0.0; LANES]);
+                        scratch.moved[unit / LANES][unit % LANES] = items.deltas[group * LANES + l];
+                        0
+                    }
+                };
+                self.finish(first, n, &mut scratch, &mut logits, l);
             }
             *change = loss_change(self.network, self.state, &mut logits, samples);
         }
     }
 
+    /// Runs `scratch.moved`, a change of the outputs below floor `first`, up to lane `l` of the
+    /// logits.
+    #[inline(always)]
+    pub fn finish(
+        &self,
+        first: usize,
+        n: usize,
+        scratch: &mut Scratch,
+        logits: &mut [Lanes],
+        l: usize,
+    ) {
+        let Scratch { row, moved, other } = scratch;
+        for floor in &self.floors[first..] {
+            match floor {
+                Floor::Dense(floor) => {
+                    floor.add(n, moved, row);
+                    floor.fire(n, row, moved);
+                }
+                Floor::Attention(floor) => floor.pass(n, row, moved),
+                Floor::Routed(floor) => floor.pass(n, row, other, moved),
+            }
+        }
+        let width = blocks(logits.len());
+        let base = &self.logits[n * width..(n + 1) * width];
+        for (o, logit) in logits.iter_mut().enumerate() {
+            logit[l] = base[o / LANES][o % LANES] + moved[o / LANES][o % LANES];
+        }
+    }
+
     /// Pre-activations of the first floor after the change of `unit`.
     #[inline(always)]
-    fn enter(&self, unit: usize, n: usize, items: &Items, item: usize, row: &mut [Lanes]) {
-        let floor = &self.floors[0];
+    fn enter(
+        &self,
+        floor: &DenseFloor,
+        unit: usize,
+        n: usize,
+        items: &Items,
+        item: usize,
+        row: &mut [Lanes],
+    ) {
         let column = &floor.columns[unit * floor.width..(unit + 1) * floor.width];
         let size = floor.steps * floor.width;
         let z = &floor.z[n * size..(n + 1) * size];
@@ -117,12 +180,32 @@ impl<'a> Deep<'a> {
             }
         }
     }
+}
+
+impl DenseFloor {
+    fn new(network: &Network, state: &State, index: usize) -> Self {
+        let layer = &network.layers[index];
+        let response = &state.responses[index];
+        let out = match network.layers.get(index + 1) {
+            Some(above) => response.seen_by(above),
+            None => &response.out,
+        };
+        Self {
+            unit: layer.unit().clone(),
+            units: layer.outputs(),
+            steps: response.z.steps,
+            out_steps: out.steps,
+            width: blocks(layer.outputs()),
+            z: response.z.rows(),
+            out: out.rows(),
+            columns: layer.dense().map(Dense::columns).unwrap_or_default(),
+        }
+    }
 
     /// New outputs of a floor minus old ones, from its pre-activations.
     #[inline(always)]
-    fn fire(&self, index: usize, n: usize, row: &mut [Lanes], moved: &mut [Lanes]) {
-        let floor = &self.floors[index];
-        let unit = &self.network.layers[self.layer + 1 + index].unit;
+    fn fire(&self, n: usize, row: &mut [Lanes], moved: &mut [Lanes]) {
+        let (floor, unit) = (self, &self.unit);
         let size = floor.out_steps * floor.width;
         let base = &floor.out[n * size..(n + 1) * size];
         let train_of = unit.lif().filter(|_| floor.steps > 1 || floor.out_steps > 1);
@@ -134,8 +217,7 @@ impl<'a> Deep<'a> {
                 }
             }
             // a unit that is not there has no weights above it
-            let units = self.network.layers[self.layer + 1 + index].outputs;
-            for absent in units..floor.width * LANES {
+            for absent in floor.units..floor.width * LANES {
                 moved[absent / LANES][absent % LANES] = 0.0;
             }
             return;
@@ -160,34 +242,38 @@ impl<'a> Deep<'a> {
             }
         }
     }
-}
 
-impl Floor {
     /// Pre-activations of this floor after the outputs of the one below moved.
     #[inline(always)]
-    fn add(&self, below: &Self, n: usize, moved: &[Lanes], row: &mut [Lanes]) {
+    fn add(&self, n: usize, moved: &[Lanes], row: &mut [Lanes]) {
+        let below = blocks(self.columns.len() / self.width);
         let size = self.steps * self.width;
         row[..size].copy_from_slice(&self.z[n * size..(n + 1) * size]);
         for step in 0..self.steps {
             let row = &mut row[step * self.width..(step + 1) * self.width];
-            for b in 0..below.width {
-                let moved = &moved[step * below.width + b];
-                let mut any = false;
-                for l in 0..LANES {
-                    any |= moved[l] != 0.0;
-                }
-                if !any {
-                    continue;
-                }
-                for l in 0..LANES {
-                    let delta = moved[l];
-                    if delta != 0.0 {
-                        let column = &self.columns[(b * LANES + l) * self.width..][..self.width];
-                        for (row, w) in row.iter_mut().zip(column) {
-                            for l in 0..LANES {
-                                row[l] += delta * w[l];
-                            }
-                        }
+            add_columns(&moved[step * below..(step + 1) * below], &self.columns, self.width, row);
+        }
+    }
+}
+
+/// row += sum_i moved_i column_i over the inputs that moved.
+#[inline(always)]
+pub fn add_columns(moved: &[Lanes], columns: &[Lanes], width: usize, row: &mut [Lanes]) {
+    for (b, moved) in moved.iter().enumerate() {
+        let mut any = false;
+        for l in 0..LANES {
+            any |= moved[l] != 0.0;
+        }
+        if !any {
+            continue;
+        }
+        for l in 0..LANES {
+            let delta = moved[l];
+            if delta != 0.0 {
+                let column = &columns[(b * LANES + l) * width..][..width];
+                for (row, w) in row.iter_mut().zip(column) {
+                    for l in 0..LANES {
+                        row[l] += delta * w[l];
                     }
                 }
             }

@@ -1,11 +1,14 @@
 //! What a changed output of one unit does to the losses of its samples.
 
-mod deep;
+mod attention;
+pub mod deep;
 mod linear;
+mod routed;
 mod spiking;
 mod top;
 
 use super::super::Network;
+use super::super::layer::Layer;
 use super::super::state::State;
 use super::Items;
 use crate::engine::lanes::Lanes;
@@ -31,8 +34,10 @@ impl<'a> Tail<'a> {
     pub fn new(network: &'a Network, state: &'a State, layer: usize) -> Self {
         match &network.layers[layer + 1..] {
             [] => Self::Top(Top { network, state }),
-            [next] if next.unit.lif().is_none() => Self::Linear(Linear::new(network, state, next)),
-            [next] if network.layers[layer].unit.lif().is_some() => {
+            [Layer::Dense(next)] if next.unit.lif().is_none() => {
+                Self::Linear(Linear::new(network, state, next))
+            }
+            [Layer::Dense(next)] if network.layers[layer].unit().lif().is_some() => {
                 Self::Spiking(Spiking::new(network, state, layer, next))
             }
             _ => Self::Deep(Deep::new(network, state, layer)),
@@ -63,7 +68,7 @@ impl<'a> Tail<'a> {
 
 /// New loss minus old one for sixteen items with these logits.
 #[inline(always)]
-fn loss_change(
+pub fn loss_change(
     network: &Network,
     state: &State,
     logits: &mut [Lanes],
