@@ -65,7 +65,7 @@ impl Kernel for Coded<'_> {
         }
         items.pad();
         let mut changes = vec![[0.0; LANES]; items.groups()];
-        tail.changes(moves.unit, &items, &mut changes);
+        tail.changes(moves.unit, &tail.prepare(moves.unit), &items, &mut changes);
         let mut table = vec![0.0f32; lanes * stride];
         for (&slot, &change) in slots.iter().zip(changes.as_flattened()) {
             table[slot] = change;

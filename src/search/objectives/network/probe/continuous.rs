@@ -34,13 +34,14 @@ impl Kernel for Continuous<'_> {
             trains: Vec::new(),
             count: state.batch.size,
         };
+        let shared = tail.prepare(moves.unit);
         for (index, sum) in sums.iter_mut().enumerate() {
             moves.preactivations(index, &mut z);
             let deltas = items.deltas.as_chunks_mut::<LANES>().0;
             for ((z, base), deltas) in z.iter().zip(base).zip(deltas) {
                 *deltas = lanes::zip(unit.outputs(z), *base, |new, old| new - old);
             }
-            tail.changes(moves.unit, &items, &mut changes);
+            tail.changes(moves.unit, &shared, &items, &mut changes);
             *sum = lanes::sum(&changes.as_flattened()[..state.batch.size]);
         }
     }

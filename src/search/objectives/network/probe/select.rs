@@ -151,10 +151,12 @@ impl Kernel for Probe<'_> {
         let mut items = Items::default();
         let mut changes = vec![[0.0; LANES]; moves.base.len()];
         let mut scratch = select.above.scratch();
+        let one = select.moves_one_output();
+        let shared = if one { tail.prepare(moves.unit) } else { Vec::new() };
         for (index, sum) in sums.iter_mut().enumerate() {
             moves.preactivations(index, &mut z);
             items.clear();
-            if select.moves_one_output() {
+            if one {
                 for n in 0..size {
                     let moved = z[n / LANES][n % LANES] - moves.base[n / LANES][n % LANES];
                     let delta = moved * select.single(moves.unit, n);
@@ -163,7 +165,7 @@ impl Kernel for Probe<'_> {
                     }
                 }
                 items.pad();
-                tail.changes(moves.unit, &items, &mut changes[..items.groups()]);
+                tail.changes(moves.unit, &shared, &items, &mut changes[..items.groups()]);
             } else {
                 rows(select, moves, index, &z, &mut items, &mut changes, &mut scratch);
             }

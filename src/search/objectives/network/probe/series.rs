@@ -33,6 +33,7 @@ impl Kernel for Series<'_> {
         let mut z = vec![[0.0; LANES]; lif.steps * blocks];
         let mut items = Items::default();
         let mut changes = Vec::new();
+        let shared = tail.prepare(moves.unit);
         for (index, sum) in sums.iter_mut().enumerate() {
             moves.preactivations(index, &mut z);
             items.clear();
@@ -66,7 +67,7 @@ impl Kernel for Series<'_> {
                 items.pad();
                 changes.clear();
                 changes.resize(items.groups(), [0.0; LANES]);
-                tail.changes(moves.unit, &items, &mut changes);
+                tail.changes(moves.unit, &shared, &items, &mut changes);
                 *sum = lanes::sum(&changes.as_flattened()[..count]);
             }
         }

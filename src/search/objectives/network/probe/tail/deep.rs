@@ -260,21 +260,17 @@ impl DenseFloor {
 #[inline(always)]
 pub fn add_columns(moved: &[Lanes], columns: &[Lanes], width: usize, row: &mut [Lanes]) {
     for (b, moved) in moved.iter().enumerate() {
-        let mut any = false;
+        let mut rest = 0u32;
         for l in 0..LANES {
-            any |= moved[l] != 0.0;
+            rest |= u32::from(moved[l] != 0.0) << l;
         }
-        if !any {
-            continue;
-        }
-        for l in 0..LANES {
-            let delta = moved[l];
-            if delta != 0.0 {
-                let column = &columns[(b * LANES + l) * width..][..width];
-                for (row, w) in row.iter_mut().zip(column) {
-                    for l in 0..LANES {
-                        row[l] += delta * w[l];
-                    }
+        while rest != 0 {
+            let l = rest.trailing_zeros() as usize;
+            rest &= rest - 1;
+            let (delta, first) = (moved[l], (b * LANES + l) * width);
+            for (row, w) in row.iter_mut().zip(&columns[first..first + width]) {
+                for l in 0..LANES {
+                    row[l] += delta * w[l];
                 }
             }
         }

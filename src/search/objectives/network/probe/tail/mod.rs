@@ -3,6 +3,7 @@
 mod attention;
 pub mod deep;
 mod linear;
+mod rectified;
 mod routed;
 mod spiking;
 mod top;
@@ -10,10 +11,12 @@ mod top;
 use super::super::Network;
 use super::super::layer::Layer;
 use super::super::state::State;
+use super::super::unit::Unit;
 use super::Items;
 use crate::engine::lanes::Lanes;
 use deep::Deep;
 use linear::Linear;
+use rectified::Rectified;
 use spiking::Spiking;
 use top::Top;
 
@@ -25,6 +28,8 @@ pub enum Tail<'a> {
     Linear(Linear<'a>),
     /// One layer of spiking units lies above a spiking one.
     Spiking(Spiking<'a>),
+    /// Rectifiers and a linear layer lie above.
+    Rectified(Rectified<'a>),
     /// Several layers lie above.
     Deep(Deep<'a>),
 }
@@ -40,6 +45,12 @@ impl<'a> Tail<'a> {
             [Layer::Dense(next)] if network.layers[layer].unit().lif().is_some() => {
                 Self::Spiking(Spiking::new(network, state, layer, next))
             }
+            [Layer::Dense(middle), Layer::Dense(top)]
+                if middle.unit == Unit::Relu && top.unit == Unit::Linear =>
+            {
+                let z = &state.responses[layer + 1].z;
+                Self::Rectified(Rectified::new(network, state, middle, z, top))
+            }
             _ => Self::Deep(Deep::new(network, state, layer)),
         }
     }
@@ -48,16 +59,26 @@ impl<'a> Tail<'a> {
     #[inline(always)]
     pub fn reads_trains(&self) -> bool {
         match self {
-            Self::Top(_) | Self::Linear(_) => false,
+            Self::Top(_) | Self::Linear(_) | Self::Rectified(_) => false,
             Self::Spiking(_) => true,
             Self::Deep(deep) => deep.reads_trains(),
         }
     }
 
-    /// Loss changes of the items of `unit`.
+    /// What all probes of `unit` share.
     #[inline(always)]
-    pub fn changes(&self, unit: usize, items: &Items, changes: &mut [Lanes]) {
+    pub fn prepare(&self, unit: usize) -> Vec<Lanes> {
         match self {
+            Self::Rectified(tail) => tail.slopes(unit),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Loss changes of the items of `unit`; `shared` is what [`Self::prepare`] gave for it.
+    #[inline(always)]
+    pub fn changes(&self, unit: usize, shared: &[Lanes], items: &Items, changes: &mut [Lanes]) {
+        match self {
+            Self::Rectified(tail) => tail.changes(unit, shared, items, changes),
             Self::Top(tail) => tail.changes(unit, items, changes),
             Self::Linear(tail) => tail.changes(unit, items, changes),
             Self::Spiking(tail) => tail.changes(unit, items, changes),
