@@ -37,9 +37,9 @@ impl Kernel for Continuous<'_> {
         let shared = tail.prepare(moves.unit);
         for (index, sum) in sums.iter_mut().enumerate() {
             moves.preactivations(index, &mut z);
-            let deltas = items.deltas.as_chunks_mut::<LANES>().0;
-            for ((z, base), deltas) in z.iter().zip(base).zip(deltas) {
-                *deltas = lanes::zip(unit.outputs(z), *base, |new, old| new - old);
+            unit.outputs_of(z.as_flattened(), &mut items.deltas);
+            for (delta, base) in items.deltas.iter_mut().zip(base.as_flattened()) {
+                *delta -= base;
             }
             tail.changes(moves.unit, &shared, &items, &mut changes);
             *sum = lanes::sum(&changes.as_flattened()[..state.batch.size]);

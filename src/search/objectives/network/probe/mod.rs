@@ -108,10 +108,9 @@ impl Moves<'_> {
             return self.rounded(direction, radius, self.base, out);
         }
         let shift = self.probe.shifts.unit(direction);
-        for ((out, base), shift) in out.iter_mut().zip(self.base).zip(shift) {
-            for l in 0..LANES {
-                out[l] = base[l] + radius * shift[l];
-            }
+        let pairs = self.base.as_flattened().iter().zip(shift.as_flattened());
+        for (out, (base, shift)) in out.as_flattened_mut().iter_mut().zip(pairs) {
+            *out = base + radius * shift;
         }
     }
 
@@ -140,16 +139,12 @@ impl Moves<'_> {
             let mut sum = [[bias; LANES]; TILE];
             for &(i, change) in &changes {
                 let h = &self.input.data[i * width + x..][..tile];
-                for (sum, h) in sum.iter_mut().zip(h) {
-                    for l in 0..LANES {
-                        sum[l] += change * h[l];
-                    }
-                }
+                let flat = sum.as_flattened_mut().iter_mut();
+                flat.zip(h.as_flattened()).for_each(|(sum, h)| *sum += change * h);
             }
-            for ((out, base), sum) in out[x..].iter_mut().zip(&base[x..]).zip(&sum[..tile]) {
-                for l in 0..LANES {
-                    out[l] = base[l] + sum[l];
-                }
+            let pairs = base[x..].as_flattened().iter().zip(sum[..tile].as_flattened());
+            for (out, (base, sum)) in out[x..].as_flattened_mut().iter_mut().zip(pairs) {
+                *out = base + sum;
             }
             x += tile;
         }

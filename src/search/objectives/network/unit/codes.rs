@@ -42,6 +42,17 @@ impl Codes {
         out
     }
 
+    /// Outputs of many pre-activations, a pass for each threshold.
+    #[inline(always)]
+    pub fn outputs_of(&self, z: &[f32], out: &mut [f32]) {
+        out.fill(self.values[0]);
+        for (&threshold, &value) in self.thresholds.iter().zip(&self.values[1..]) {
+            for (out, &z) in out.iter_mut().zip(z) {
+                *out = if z >= threshold { value } else { *out };
+            }
+        }
+    }
+
     /// Code of one pre-activation.
     #[inline(always)]
     pub fn of(&self, z: f32) -> usize {

@@ -69,6 +69,18 @@ impl Unit {
         }
     }
 
+    /// Outputs for many constant pre-activations.
+    #[inline(always)]
+    pub fn outputs_of(&self, z: &[f32], out: &mut [f32]) {
+        match self {
+            Self::Linear => out.copy_from_slice(z),
+            Self::Relu => z.iter().zip(out).for_each(|(&z, out)| *out = relu::relu(z)),
+            Self::Tanh => z.iter().zip(out).for_each(|(&z, out)| *out = tanh::tanh(z)),
+            Self::Codes(codes) => codes.outputs_of(z, out),
+            Self::Lif(lif) => lif.codes.outputs_of(z, out),
+        }
+    }
+
     /// Outputs for sixteen constant pre-activations.
     #[inline(always)]
     pub fn outputs(&self, z: &Lanes) -> Lanes {

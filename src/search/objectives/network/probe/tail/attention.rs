@@ -5,7 +5,7 @@ use super::super::super::dense::Dense;
 use super::super::super::select::{gate_of, winner};
 use super::super::super::state::Response;
 use super::deep::add_columns;
-use crate::engine::lanes::{LANES, Lanes, blocks};
+use crate::engine::lanes::{Lanes, blocks};
 
 /// An attention layer on the way up.
 pub struct AttentionFloor {
@@ -45,11 +45,10 @@ impl AttentionFloor {
         let row = &mut row[..self.width];
         row.copy_from_slice(&self.values[span.clone()]);
         add_columns(&moved[..self.width], &self.value_columns, self.width, row);
-        let gated = row.iter().zip(&self.gates[slot]).zip(&self.out[span]);
-        for (moved, ((value, gate), old)) in moved.iter_mut().zip(gated) {
-            for l in 0..LANES {
-                moved[l] = value[l] * gate[l] - old[l];
-            }
+        let gates = self.gates[slot].as_flattened();
+        let gated = row.as_flattened().iter().zip(gates).zip(self.out[span].as_flattened());
+        for (moved, ((value, gate), old)) in moved.as_flattened_mut().iter_mut().zip(gated) {
+            *moved = value * gate - old;
         }
     }
 }

@@ -173,10 +173,9 @@ impl<'a> Deep<'a> {
         }
         for step in 0..floor.steps {
             let span = step * floor.width..(step + 1) * floor.width;
-            for ((row, z), w) in row[span.clone()].iter_mut().zip(&z[span]).zip(column) {
-                for l in 0..LANES {
-                    row[l] = z[l] + delta[step] * w[l];
-                }
+            let pairs = z[span.clone()].as_flattened().iter().zip(column.as_flattened());
+            for (row, (z, w)) in row[span].as_flattened_mut().iter_mut().zip(pairs) {
+                *row = z + delta[step] * w;
             }
         }
     }
@@ -210,11 +209,11 @@ impl DenseFloor {
         let base = &floor.out[n * size..(n + 1) * size];
         let train_of = unit.lif().filter(|_| floor.steps > 1 || floor.out_steps > 1);
         let Some(lif) = train_of else {
-            for ((moved, base), z) in moved.iter_mut().zip(base).zip(row.iter()) {
-                let new = unit.outputs(z);
-                for l in 0..LANES {
-                    moved[l] = new[l] - base[l];
-                }
+            // flat loops: over blocks, the compiler would gather across them
+            let moved_flat = moved[..size].as_flattened_mut();
+            unit.outputs_of(row[..size].as_flattened(), moved_flat);
+            for (moved, base) in moved_flat.iter_mut().zip(base.as_flattened()) {
+                *moved -= base;
             }
             // a unit that is not there has no weights above it
             for absent in floor.units..floor.width * LANES {
@@ -268,10 +267,9 @@ pub fn add_columns(moved: &[Lanes], columns: &[Lanes], width: usize, row: &mut [
             let l = rest.trailing_zeros() as usize;
             rest &= rest - 1;
             let (delta, first) = (moved[l], (b * LANES + l) * width);
-            for (row, w) in row.iter_mut().zip(&columns[first..first + width]) {
-                for l in 0..LANES {
-                    row[l] += delta * w[l];
-                }
+            let column = columns[first..first + width].as_flattened();
+            for (row, w) in row.as_flattened_mut().iter_mut().zip(column) {
+                *row += delta * w;
             }
         }
     }

@@ -56,10 +56,9 @@ impl<'a> Rectified<'a> {
         let mut active = vec![[0.0; LANES]; self.width];
         let rows = self.z.chunks_exact(self.width).zip(slopes.chunks_exact_mut(self.out_width));
         for (z, slope) in rows {
-            for ((active, z), w) in active.iter_mut().zip(z).zip(column) {
-                for l in 0..LANES {
-                    active[l] = if z[l] > 0.0 { w[l] } else { 0.0 };
-                }
+            let pairs = z.as_flattened().iter().zip(column.as_flattened());
+            for (active, (&z, &w)) in active.as_flattened_mut().iter_mut().zip(pairs) {
+                *active = if z > 0.0 { w } else { 0.0 };
             }
             add_columns(&active, &self.out_columns, self.out_width, slope);
         }
@@ -79,21 +78,18 @@ impl<'a> Rectified<'a> {
             for l in 0..LANES {
                 let (n, delta) = (samples[l] as usize, deltas[l]);
                 let z = &self.z[n * self.width..(n + 1) * self.width];
-                for ((switched, z), w) in switched.iter_mut().zip(z).zip(column) {
-                    for l in 0..LANES {
-                        let new = z[l] + delta * w[l];
-                        // the slope moved an active one all the way, though it stops at zero
-                        let error = if z[l] > 0.0 { -new } else { new };
-                        let same = (z[l] > 0.0) == (new > 0.0);
-                        switched[l] = if same { 0.0 } else { error };
-                    }
+                let pairs = z.as_flattened().iter().zip(column.as_flattened());
+                for (switched, (&z, &w)) in switched.as_flattened_mut().iter_mut().zip(pairs) {
+                    let new = z + delta * w;
+                    // the slope moved an active one all the way, though it stops at zero
+                    let error = if z > 0.0 { -new } else { new };
+                    *switched = if (z > 0.0) == (new > 0.0) { 0.0 } else { error };
                 }
                 let span = n * self.out_width..(n + 1) * self.out_width;
-                let base = self.logits[span.clone()].iter().zip(&slopes[span]);
-                for (row, (base, slope)) in row.iter_mut().zip(base) {
-                    for l in 0..LANES {
-                        row[l] = base[l] + delta * slope[l];
-                    }
+                let base = self.logits[span.clone()].as_flattened();
+                let pairs = base.iter().zip(slopes[span].as_flattened());
+                for (row, (base, slope)) in row.as_flattened_mut().iter_mut().zip(pairs) {
+                    *row = base + delta * slope;
                 }
                 add_columns(&switched, &self.out_columns, self.out_width, &mut row);
                 for (o, logit) in logits.iter_mut().enumerate() {

@@ -69,19 +69,17 @@ impl RoutedFloor {
         let row = &mut row[..width];
         row.copy_from_slice(&expert.z[n * width..(n + 1) * width]);
         add_columns(&moved[..self.inputs], &expert.in_columns, width, row);
-        for (row, old) in row.iter_mut().zip(&expert.hidden[n * width..]) {
-            for l in 0..LANES {
-                row[l] = relu(row[l]) - old[l];
-            }
+        let hidden = expert.hidden[n * width..(n + 1) * width].as_flattened();
+        for (row, old) in row.as_flattened_mut().iter_mut().zip(hidden) {
+            *row = relu(*row) - old;
         }
         let span = n * self.width..(n + 1) * self.width;
         let other = &mut other[..self.width];
         other.copy_from_slice(&expert.out[span.clone()]);
         add_columns(row, &expert.out_columns, self.width, other);
-        for ((moved, new), old) in moved.iter_mut().zip(other.iter()).zip(&self.out[span]) {
-            for l in 0..LANES {
-                moved[l] = new[l] - old[l];
-            }
+        let pairs = other.as_flattened().iter().zip(self.out[span].as_flattened());
+        for (moved, (new, old)) in moved.as_flattened_mut().iter_mut().zip(pairs) {
+            *moved = new - old;
         }
     }
 }
