@@ -1,6 +1,6 @@
 """Gradient-free training of networks on MNIST: accuracy, time, evaluations a second, exactness.
 
-python benches/search_network.py lif --seeds 1 2 3 4 5 --threads 2
+python benches/search_network.py lif --seeds 1 2 3 4 5 --threads 2 --shift
 python benches/search_network.py rates
 
 MNIST is read from --data, by default ../shared/data/mnist: 55000 samples train, the last 5000 of
@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-
 import thalweg
 from thalweg.search.objectives import Attention, Dense, Layer, Network, Routed
 
@@ -81,10 +80,10 @@ def routed(rng):
 
 
 TASKS = {
-    "lif": (lif, 30),
-    "mlp": (mlp, 20),
+    "lif": (lif, 20),
+    "mlp": (mlp, 12),
     "staircase": (staircase, 8),
-    "int8": (int8, 6),
+    "int8": (int8, 4),
     "attention": (attention, 6),
     "routed": (routed, 2),
 }
@@ -115,9 +114,18 @@ def exactness(network, X, y, rng, count=20):
     return worst
 
 
+def shifted(X, y):
+    """The images, and the same moved by one pixel in each of four directions."""
+    images = X.reshape(-1, 28, 28)
+    moves = [np.roll(images, move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+    return np.concatenate([images, *moves]).reshape(-1, 784), np.tile(y, 5)
+
+
 def train(task, seed, epochs, data, plan):
     build, usual = TASKS[task]
     (X, y), (Xv, yv), (Xt, yt) = data
+    # an epoch is 55000 samples, shifted or not
+    epochs = (epochs or usual) * 55000 / len(X)
     network = Network(build(np.random.default_rng(seed)))
     mark = {"cpu": 0.0, "since": cpu()}
 
@@ -134,9 +142,7 @@ def train(task, seed, epochs, data, plan):
         )
         mark["since"] = cpu()
 
-    network.train(
-        X, y, epochs=epochs or usual, validation=(Xv, yv), seed=seed, callback=report, plan=plan
-    )
+    network.train(X, y, epochs=epochs, validation=(Xv, yv), seed=seed, callback=report, plan=plan)
     worst = exactness(network, X[:512], y[:512], np.random.default_rng(seed))
     print(f"{task} seed {seed}: probes against full forward passes differ by at most {worst:.1e}")
     return network.accuracy(Xt, yt)
@@ -157,7 +163,9 @@ def rates(data):
         out = network.train(features, labels, epochs=100, seconds=limit)
         spent = cpu() - start
         rate = out.evaluations / spent
-        print(f"{name}: {rate / 1e3:.0f} K evaluations a cpu second ({out.steps} steps)", flush=True)
+        print(
+            f"{name}: {rate / 1e3:.0f} K evaluations a cpu second ({out.steps} steps)", flush=True
+        )
 
 
 def main():
@@ -167,6 +175,7 @@ def main():
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--data", default="../shared/data/mnist")
+    parser.add_argument("--shift", action="store_true", help="add copies shifted by a pixel")
     parser.add_argument("--plan", nargs="+", help="p,rho,s[,source] for each matrix")
     options = parser.parse_args()
     thalweg.set_num_threads(options.threads)
@@ -174,13 +183,17 @@ def main():
     if options.task == "rates":
         rates(data)
         return
+    if options.shift:
+        data = (shifted(*data[0]), *data[1:])
     plan = None
     if options.plan:
         parts = [item.split(",") for item in options.plan]
         plan = [Layer(int(p), float(rho), float(s), *rest) for p, rho, s, *rest in parts]
     start = time.perf_counter()
     test = [train(options.task, seed, options.epochs, data, plan) for seed in options.seeds]
-    print(f"{options.task}: test {[round(100 * t, 2) for t in test]}, {time.perf_counter() - start:.0f} s")
+    print(
+        f"{options.task}: test {[round(100 * t, 2) for t in test]}, {time.perf_counter() - start:.0f} s"
+    )
 
 
 if __name__ == "__main__":

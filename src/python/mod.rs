@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 mod network;
 mod search;
+mod tree;
 
 impl From<Error> for PyErr {
     fn from(error: Error) -> Self {
@@ -37,5 +38,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     search::register(module)?;
     network::register(module)?;
+    tree::register(module)?;
     Ok(())
 }
