@@ -1,5 +1,6 @@
 //! What a changed output of one unit does to the losses of its samples.
 
+mod attended;
 mod attention;
 pub mod deep;
 mod linear;
@@ -14,6 +15,7 @@ use super::super::state::State;
 use super::super::unit::Unit;
 use super::Items;
 use crate::engine::lanes::Lanes;
+use attended::Attended;
 use deep::Deep;
 use linear::Linear;
 use rectified::Rectified;
@@ -30,6 +32,8 @@ pub enum Tail<'a> {
     Spiking(Spiking<'a>),
     /// Rectifiers and a linear layer lie above.
     Rectified(Rectified<'a>),
+    /// Attention and a linear layer lie above.
+    Attended(Attended<'a>),
     /// Several layers lie above.
     Deep(Deep<'a>),
 }
@@ -51,6 +55,10 @@ impl<'a> Tail<'a> {
                 let z = &state.responses[layer + 1].z;
                 Self::Rectified(Rectified::new(network, state, middle, z, top))
             }
+            [Layer::Attention { keys, values }, Layer::Dense(top)] if top.unit == Unit::Linear => {
+                let parts = [keys, values, top];
+                Self::Attended(Attended::new(network, state, layer + 1, parts))
+            }
             _ => Self::Deep(Deep::new(network, state, layer)),
         }
     }
@@ -59,7 +67,7 @@ impl<'a> Tail<'a> {
     #[inline(always)]
     pub fn reads_trains(&self) -> bool {
         match self {
-            Self::Top(_) | Self::Linear(_) | Self::Rectified(_) => false,
+            Self::Top(_) | Self::Linear(_) | Self::Rectified(_) | Self::Attended(_) => false,
             Self::Spiking(_) => true,
             Self::Deep(deep) => deep.reads_trains(),
         }
@@ -79,6 +87,7 @@ impl<'a> Tail<'a> {
     pub fn changes(&self, unit: usize, shared: &[Lanes], items: &Items, changes: &mut [Lanes]) {
         match self {
             Self::Rectified(tail) => tail.changes(unit, shared, items, changes),
+            Self::Attended(tail) => tail.changes(unit, items, changes),
             Self::Top(tail) => tail.changes(unit, items, changes),
             Self::Linear(tail) => tail.changes(unit, items, changes),
             Self::Spiking(tail) => tail.changes(unit, items, changes),
