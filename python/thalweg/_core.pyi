@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "NetworkCore",
+    "NetworkTrainer",
     "SearchFactorGraph",
     "SearchFactorGraphState",
     "SearchMaxSat",
@@ -38,6 +40,7 @@ __all__ = [
     "coordinate_path",
     "coordinate_svm",
     "get_num_threads",
+    "oblique_tree_train",
     "optim_check",
     "optim_normal",
     "optim_rules",
@@ -45,6 +48,51 @@ __all__ = [
     "optim_step",
     "set_num_threads",
 ]
+
+@final
+class NetworkCore:
+    def __new__(cls, layers: Sequence[tuple[str, Sequence[Any]]], loss: str) -> NetworkCore: ...
+    def parameters(self, /, layer: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+    def set_parameters(
+        self, /, layer: int, weights: NDArray[np.float32], bias: NDArray[np.float32]
+    ) -> None: ...
+    def check(self, /, features: NDArray[np.float32], target: Any) -> None: ...
+    def evaluate(self, /, features: NDArray[np.float32], target: Any) -> tuple[float, int]: ...
+    def outputs(self, /, features: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def probe(
+        self,
+        /,
+        features: NDArray[np.float32],
+        target: Any,
+        layer: int,
+        directions: NDArray[np.float32],
+        radius: NDArray[np.float32],
+    ) -> NDArray[np.float64]: ...
+
+@final
+class NetworkTrainer:
+    def __new__(
+        cls,
+        core: NetworkCore,
+        plans: Sequence[tuple[str, int, float, float]],
+        batch_size: int,
+        steps: int,
+        decay: float,
+        momentum: float,
+        epsilon: float,
+        patience: int,
+        seed: int,
+    ) -> NetworkTrainer: ...
+    def advance(
+        self, /, features: NDArray[np.float32], target: Any, count: int
+    ) -> tuple[float, int, int, int]: ...
+    def store(self, /, core: NetworkCore) -> None: ...
+    def state(self, /) -> tuple[int, NDArray[np.float32], list[int]]: ...
+    def restore(
+        self, /, step: int, velocity: NDArray[np.float32], silent: Sequence[int]
+    ) -> None: ...
+    @property
+    def step(self) -> int: ...
 
 @final
 class SearchFactorGraph:
@@ -256,6 +304,18 @@ def coordinate_svm(
     callback: Any = None,
 ) -> dict[Any, Any]: ...
 def get_num_threads() -> int: ...
+def oblique_tree_train(
+    features: NDArray[np.float64],
+    labels: NDArray[np.uint32],
+    classes: int,
+    depth: int,
+    steps: int,
+    directions: int,
+    probe_radius: float,
+    step_radius: float,
+    decay: float,
+    seed: int,
+) -> tuple[Any, float, int]: ...
 def optim_check(rule: str, hyper: dict[Any, Any], on_nonfinite: str) -> None: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_rules() -> list[Any]: ...

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod gemm;
+pub mod lanes;
 pub mod pass;
 pub mod real;
 pub mod reduce;

@@ -3,6 +3,7 @@
 pub mod chol;
 pub mod cholesky;
 pub mod eigen;
+pub mod gemm;
 pub mod gram;
 pub mod newton_schulz;
 pub mod qp;

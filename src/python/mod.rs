@@ -4,8 +4,10 @@ mod aggregate;
 mod array;
 mod coordinate;
 mod gather;
+mod network;
 mod optim;
 mod search;
+mod tree;
 
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
@@ -58,5 +60,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate::register(module)?;
     coordinate::register(module)?;
     optim::register(module)?;
-    search::register(module)
+    search::register(module)?;
+    network::register(module)?;
+    tree::register(module)
 }

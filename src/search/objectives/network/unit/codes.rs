@@ -1,0 +1,81 @@
+//! Units with finitely many outputs: the code of z is the number of thresholds that z reaches.
+
+use crate::engine::lanes::{LANES, Lanes};
+
+/// Ascending thresholds and the output of each code (one more than thresholds).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Codes {
+    /// `code(z)` counts the thresholds `<= z`.
+    pub thresholds: Vec<f32>,
+    /// Output of each code.
+    pub values: Vec<f32>,
+}
+
+impl Codes {
+    /// Codes of many pre-activations.
+    ///
+    /// Five thresholds a pass over all of them: with the thresholds innermost, the compiler would
+    /// make vectors of those.
+    #[inline(always)]
+    pub fn encode(&self, z: &[f32], codes: &mut [i32]) {
+        codes.fill(0);
+        for group in self.thresholds.chunks(5) {
+            let mut t = [f32::INFINITY; 5];
+            t[..group.len()].copy_from_slice(group);
+            for (code, &z) in codes.iter_mut().zip(z) {
+                *code += i32::from(z >= t[0])
+                    + i32::from(z >= t[1])
+                    + i32::from(z >= t[2])
+                    + i32::from(z >= t[3])
+                    + i32::from(z >= t[4]);
+            }
+        }
+    }
+
+    /// Outputs of sixteen pre-activations.
+    #[inline(always)]
+    pub fn outputs(&self, z: &Lanes) -> Lanes {
+        let mut out = [self.values[0]; LANES];
+        for (&threshold, &value) in self.thresholds.iter().zip(&self.values[1..]) {
+            out = select(out, z, threshold, value);
+        }
+        out
+    }
+
+    /// Outputs of many pre-activations, a pass for each threshold.
+    #[inline(always)]
+    pub fn outputs_of(&self, z: &[f32], out: &mut [f32]) {
+        out.fill(self.values[0]);
+        for (&threshold, &value) in self.thresholds.iter().zip(&self.values[1..]) {
+            for (out, &z) in out.iter_mut().zip(z) {
+                *out = if z >= threshold { value } else { *out };
+            }
+        }
+    }
+
+    /// Code of one pre-activation.
+    #[inline(always)]
+    pub fn of(&self, z: f32) -> usize {
+        let mut code = 0;
+        for &threshold in &self.thresholds {
+            code += usize::from(z >= threshold);
+        }
+        code
+    }
+
+    /// Number of codes.
+    pub fn levels(&self) -> usize {
+        self.values.len()
+    }
+}
+
+// Lanes by value, to keep the compiler from making vectors of thresholds.
+
+#[inline(always)]
+fn select(old: Lanes, z: &Lanes, threshold: f32, value: f32) -> Lanes {
+    let mut out = [0.0; LANES];
+    for l in 0..LANES {
+        out[l] = if z[l] >= threshold { value } else { old[l] };
+    }
+    out
+}
