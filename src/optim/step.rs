@@ -391,7 +391,7 @@ impl<'g> Plan<'g> {
 
     /// Counts the coordinates on which step and gradient agree, for cautious masks.
     fn count(&mut self, parameters: &mut [Parameter<'_>], chunks: &[Chunk]) {
-        let cautious = |head: &Head| self.groups[head.group].modifiers.mask == Mask::Cautious;
+        let cautious = |head: &Head| self.groups[head.group].modifiers.mask == Some(Mask::Cautious);
         if !self.heads.iter().any(cautious) {
             return;
         }

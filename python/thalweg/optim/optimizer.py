@@ -52,7 +52,7 @@ class Optimizer(torch.optim.Optimizer):
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} takes no argument {unknown[0]!r}; "
-                f"it takes {', '.join(defaults)}, on_nonfinite"
+                f"it takes {', '.join({**hyper, **defaults})}, on_nonfinite"
             )
         defaults.update(options)
         self._check(defaults)
@@ -142,6 +142,10 @@ class Optimizer(torch.optim.Optimizer):
         if found is not None and float(found) != 0.0:
             return loss
         scale = 1.0 if scale is None else float(scale)
+        for group in self.param_groups:
+            # The core reads the rest.
+            if group["state_dtype"] != "float32" or group["differentiable"]:
+                self._check(group)
         stepped = None
         if not torch.compiler.is_compiling():
             groups = [(self.rule, group, group["params"], None) for group in self.param_groups]

@@ -32,6 +32,7 @@ def step(optimizer: Optimizer, grad_scale: float) -> None:
         optimizer._check(group)
         if p.grad.layout != torch.strided:
             TorchHost(optimizer).conform([p, p.grad])
+        _check_shapes(optimizer, group, p)
     if optimizer.on_nonfinite != "propagate":
         bad = [n for n, (_, p) in enumerate(pairs) if not bool(torch.isfinite(p.grad).all())]
         if bad and optimizer.on_nonfinite == "skip":
@@ -47,6 +48,21 @@ def step(optimizer: Optimizer, grad_scale: float) -> None:
         norm = math.sqrt(sum(squares)) / grad_scale
     for group, p in pairs:
         _step_one(optimizer, group, p, p.grad, norm, grad_scale)
+
+
+def _check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
+    if optimizer.finish is not None and (p.dim() != 2 or p.is_complex()):
+        raise ValueError(
+            f"each parameter of {type(optimizer).__name__} must be a matrix (2-D), got one of "
+            f"shape {tuple(p.shape)}; give other parameters to another optimizer, such as AdamW"
+        )
+    for name, _ in _core.optim_states(optimizer.rule, group):
+        state = optimizer.state.get(p, {}).get(name)
+        if state is not None and state.shape != p.shape:
+            raise ValueError(
+                f"state of shape {tuple(state.shape)} does not match its parameter of shape "
+                f"{tuple(p.shape)}; load the checkpoint of this model"
+            )
 
 
 def _wide(tensor: Tensor) -> Tensor:
