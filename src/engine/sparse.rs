@@ -103,6 +103,22 @@ impl<'a, F: Float, I: Index> Columns<'a, F, I> {
         sums[0] + sums[1]
     }
 
+    /// `x_j . v`, `x_j . h` and `x_j^2 . h` in one pass. Both have `rows` entries.
+    #[inline(always)]
+    pub fn moments(&self, j: usize, v: &[f64], h: &[f64]) -> [f64; 3] {
+        assert_eq!(v.len(), self.rows);
+        assert_eq!(h.len(), self.rows);
+        let mut sums = [0.0; 3];
+        for (i, x) in self.column(j) {
+            // SAFETY: `new` found every index below `rows`, the length of both.
+            let (v, h) = unsafe { (*v.get_unchecked(i), *h.get_unchecked(i)) };
+            sums[0] += x * v;
+            sums[1] += x * h;
+            sums[2] += x * x * h;
+        }
+        sums
+    }
+
     /// `out += a h x_j`, with `h` taken as 1 where absent. Both have `rows` entries.
     #[inline(always)]
     pub fn axpy(&self, j: usize, a: f64, h: Option<&[f64]>, out: &mut [f64]) {
@@ -135,6 +151,7 @@ mod tests {
         let columns =
             Columns::new(&[2.0, 1.0, 3.0, 4.0], &[2i32, 0, 1, 1], &[0, 2, 2, 4], 3).unwrap();
         let v = [10.0, 100.0, 1000.0];
+        assert_eq!(columns.moments(0, &v, &[1.0, 1.0, 3.0]), [2010.0, 7.0, 13.0]);
         assert_eq!([0, 1, 2].map(|j| columns.dot(j, &v)), [2010.0, 0.0, 700.0]);
         let mut out = [0.0; 3];
         columns.axpy(2, 2.0, Some(&v), &mut out);

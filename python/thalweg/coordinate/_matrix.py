@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -149,7 +150,12 @@ def reporter(
         names = ("objective", "gap", "violation", "remaining", "support", "epochs")
         progress = dict(zip(names, row))
         if verbose:
-            pass
+            sys.stdout.write(
+                f"objective {progress['objective']:.8g}  gap {progress['gap']:.3g}  "
+                f"features {progress['remaining']:.0f}  support {progress['support']:.0f}  "
+                f"epochs {progress['epochs']:.0f}\n"
+            )
+            sys.stdout.flush()
         if callback is not None:
             callback(progress)
 

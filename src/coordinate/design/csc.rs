@@ -52,13 +52,8 @@ impl<F: Float, I: Index> Design for Csc<'_, F, I> {
     fn moments(&self, cols: &[usize], v: &[f64], h: &[f64], out: &mut [Moments]) {
         threads::for_each_chunk(&mut out[..cols.len()], MANY, |block, out| {
             for (out, &j) in out.iter_mut().zip(&cols[block * MANY..]) {
-                let mut sums = Moments::default();
-                for (i, x) in self.0.column(j) {
-                    sums.dot += x * v[i];
-                    sums.first += x * h[i];
-                    sums.second += x * x * h[i];
-                }
-                *out = sums;
+                let [dot, first, second] = self.0.moments(j, v, h);
+                *out = Moments { dot, first, second };
             }
         });
     }

@@ -60,7 +60,11 @@ impl State<'_, '_> {
         let next = cache.gram.cols.len().max(support.len()) + self.grow(support.len());
         let next = next.min(p);
         match design.stored(&self.active) {
-            None => next <= 4096 && next <= 4 * n.max(64),
+            // Weights that change cost a new set of inner products each time: only small sets pay.
+            None => {
+                let most = if self.problem.loss.quadratic() { 4096 } else { 600 };
+                next <= most && next <= 4 * n.max(64)
+            }
             Some(stored) => {
                 let each = stored / self.active.len().max(1);
                 next <= 1024 && each * next * next <= 40_000_000
