@@ -15,10 +15,17 @@ def main():
         assert importlib.util.find_spec(name) is None, f"{name} is installed here"
 
     import thalweg
+    import thalweg.steps
 
     assert "site-packages" in thalweg.__file__, thalweg.__file__
     thalweg.set_num_threads(2)
     assert thalweg.get_num_threads() == 2
+
+    import numpy as np
+
+    x = np.array([1.0, -2.0])
+    thalweg.steps.Lion(lr=0.5).step([x], [np.array([3.0, -1.0])])
+    assert x.tolist() == [0.5, -1.5], x
 
     # The best of several: the machine's other work only ever adds.
     times = [

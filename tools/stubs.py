@@ -1,4 +1,4 @@
-"""Write python/thalweg/_core.pyi from the built extension and the sources of the bindings.
+"""Write the stubs of `thalweg._core` and `thalweg.steps` from what is built and the bindings.
 
     python tools/stubs.py [--check]
 
@@ -8,6 +8,7 @@ knows no arrays. `--check` writes nothing and fails when the committed file diff
 """
 
 import difflib
+import importlib
 import inspect
 import subprocess
 import sys
@@ -114,15 +115,46 @@ class Writer:
         return f"{p.name}: {kind} = {'...' if p.default is ... else repr(p.default)}"
 
 
-def main(arguments):
-    import thalweg._core as core
+def steps_text(steps):
+    """Text of the stub of `thalweg.steps`, whose classes are made from the registry."""
+    kinds = {float: "float", bool: "bool", str: "str", type(None): "float | None"}
+    lines = ["# Written by `make stubs`; do not edit.", ""]
+    lines.append("from thalweg.steps.rule import Rule as Rule")
+    for name in steps.__all__[1:]:
+        cls = getattr(steps, name)
+        lines += [f"class {name}(Rule):", "    def __init__(", "        self,"]
+        star = False
+        for parameter in inspect.signature(cls).parameters.values():
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and not star:
+                lines.append("        *,")
+                star = True
+            default = parameter.default
+            kind = kinds.get(type(default))
+            if isinstance(default, tuple):
+                kind = f"tuple[{', '.join(['float'] * len(default))}]"
+            if parameter.name in ("mask", "adjust_lr_fn"):
+                kind = "str | None"
+            lines.append(f"        {parameter.name}: {kind} = ...,")
+        lines.append("    ) -> None: ...")
+    return "\n".join([*lines, ""])
 
-    sources = sorted((ROOT / "src" / "python").rglob("*.rs"))
-    text = Writer(core, [path.read_text(encoding="utf-8") for path in sources]).text()
+
+def optim_text(steps):
+    """Text of the stub of `thalweg.optim`, whose classes stand in one file each."""
+    lines = ["# Written by `make stubs`; do not edit.", ""]
+    lines.append("from thalweg.optim.optimizer import Optimizer as Optimizer")
+    for name in steps.__all__[1:]:
+        module = getattr(steps, name).rule
+        lines.append(f"from thalweg.optim.{module} import {name} as {name}")
+    return "\n".join([*lines, ""])
+
+
+def formatted(path, text):
+    """The text with the project's order of imports and layout."""
     ruff = [sys.executable, "-m", "ruff"]
-    for command in (["check", "--quiet", "--fix-only"], ["format"]):  # order of imports, layout
+    for command in (["check", "--quiet", "--fix-only"], ["format"]):
         done = subprocess.run(
-            [*ruff, *command, "--stdin-filename", STUB, "-"],
+            [*ruff, *command, "--stdin-filename", path, "-"],
             input=text,
             stdout=subprocess.PIPE,
             check=True,
@@ -130,13 +162,27 @@ def main(arguments):
             cwd=ROOT,
         )
         text = done.stdout
-    committed = STUB.read_text(encoding="utf-8") if STUB.exists() else ""
-    if "--check" not in arguments:
-        STUB.write_text(text, encoding="utf-8", newline="\n")
-    elif text != committed:
-        lines = committed.splitlines(True), text.splitlines(True)
-        sys.stdout.writelines(difflib.unified_diff(*lines, "committed", "generated"))
-        raise SystemExit(f"{STUB.relative_to(ROOT)} is not that of the sources; run make stubs")
+    return text
+
+
+def main(arguments):
+    core = importlib.import_module("thalweg._core")
+    steps = importlib.import_module("thalweg.steps")
+    sources = sorted((ROOT / "src" / "python").rglob("*.rs"))
+    texts = {
+        STUB: Writer(core, [path.read_text(encoding="utf-8") for path in sources]).text(),
+        STUB.parent / "steps" / "__init__.pyi": steps_text(steps),
+        STUB.parent / "optim" / "__init__.pyi": optim_text(steps),
+    }
+    for path, text in texts.items():
+        text = formatted(path, text)
+        committed = path.read_text(encoding="utf-8") if path.exists() else ""
+        if "--check" not in arguments:
+            path.write_text(text, encoding="utf-8", newline="\n")
+        elif text != committed:
+            lines = committed.splitlines(True), text.splitlines(True)
+            sys.stdout.writelines(difflib.unified_diff(*lines, "committed", "generated"))
+            raise SystemExit(f"{path.relative_to(ROOT)} is not that of the sources; run make stubs")
 
 
 if __name__ == "__main__":

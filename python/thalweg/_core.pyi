@@ -8,6 +8,31 @@ from numpy.typing import NDArray
 
 __all__ = [
     "SearchPolyStep",
+    "aggregate_alignedmtl",
+    "aggregate_cagrad",
+    "aggregate_combine",
+    "aggregate_config",
+    "aggregate_draws",
+    "aggregate_dualproj",
+    "aggregate_fairgrad",
+    "aggregate_finite",
+    "aggregate_gcond",
+    "aggregate_graddrop",
+    "aggregate_gradvac",
+    "aggregate_gramian",
+    "aggregate_imtlg",
+    "aggregate_krum",
+    "aggregate_mgda",
+    "aggregate_nashmtl",
+    "aggregate_orders",
+    "aggregate_pcd",
+    "aggregate_pcgrad",
+    "aggregate_trimmed_mean",
+    "aggregate_upgrad",
+    "coordinate_block",
+    "coordinate_nmf",
+    "coordinate_path",
+    "coordinate_svm",
     "get_num_threads",
     "optim_check",
     "optim_normal",
@@ -44,17 +69,116 @@ class SearchPolyStep:
     def save(self, /) -> Any: ...
     def restore(self, /, saved: Sequence[tuple[str, NDArray[np.float64]]]) -> None: ...
 
+def aggregate_alignedmtl(
+    gramian: Any, preference: NDArray[np.float64] | None = None, scale: str = "min"
+) -> Any: ...
+def aggregate_cagrad(gramian: Any, c: float, rescale: str, count_zero_rows: bool) -> Any: ...
+def aggregate_combine(block: Any, weights: NDArray[np.float64], out: Any) -> float: ...
+def aggregate_config(
+    gramian: Any,
+    preference: NDArray[np.float64] | None = None,
+    length: str = "projection",
+    row: int | None = None,
+) -> Any: ...
+def aggregate_draws(seed: int, step: int, first: int, n: int) -> NDArray[np.float64]: ...
+def aggregate_dualproj(
+    gramian: Any,
+    preference: NDArray[np.float64] | None = None,
+    compat: tuple[float, float] | None = None,
+) -> Any: ...
+def aggregate_fairgrad(gramian: Any, alpha: float) -> Any: ...
+def aggregate_finite(block: Any) -> bool: ...
+def aggregate_gcond(
+    gramian: Any,
+    cross: Any,
+    previous: Sequence[float],
+    norms: Sequence[float],
+    winners: Sequence[int],
+    *,
+    thresholds: Sequence[float],
+    power: float,
+    window: int,
+    tie: Sequence[float],
+    norm_beta: float,
+    norm_cap: float | None,
+    max_iters: int | None,
+    absolute: float | None,
+    staged: bool,
+) -> tuple[NDArray[np.float64], list[float], list[int]]: ...
+def aggregate_graddrop(
+    block: Any, leak: Sequence[float], seed: int, step: int, first: int, out: Any
+) -> None: ...
+def aggregate_gradvac(
+    gramian: Any, targets: NDArray[np.float64], orders: Sequence[int], beta: float, eps: float
+) -> Any: ...
+def aggregate_gramian(block: Any, gramian: NDArray[np.float64]) -> None: ...
+def aggregate_imtlg(gramian: Any, raw: bool) -> Any: ...
+def aggregate_krum(distances: Any, byzantine: int, selected: int, squared: bool) -> Any: ...
+def aggregate_mgda(gramian: Any, frank_wolfe: tuple[float, int] | None = None) -> Any: ...
+def aggregate_nashmtl(gramian: Any, max_norm: float) -> Any: ...
+def aggregate_orders(seed: int, step: int, m: int) -> list[int]: ...
+def aggregate_pcd(gramian: Any, tau: Sequence[float], scales: Sequence[float]) -> Any: ...
+def aggregate_pcgrad(gramian: Any, orders: Sequence[int]) -> Any: ...
+def aggregate_trimmed_mean(block: Any, trim: int, out: Any) -> None: ...
+def aggregate_upgrad(
+    gramian: Any,
+    preference: NDArray[np.float64] | None = None,
+    compat: tuple[float, float] | None = None,
+) -> Any: ...
+def coordinate_block(
+    x: Any,
+    y: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    groups: Sequence[Sequence[int]],
+    norm: Sequence[float],
+    ridge: Sequence[float],
+    l1: float,
+    positive: bool,
+    intercept: bool,
+    settings: Any,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
+def coordinate_nmf(
+    x: Any,
+    xt: Any,
+    w: NDArray[np.float64],
+    h: NDArray[np.float64],
+    strengths: Sequence[float],
+    fix_h: bool,
+    tol: float,
+    max_iter: int,
+    callback: Any = None,
+) -> tuple[int, float, str]: ...
+def coordinate_path(
+    x: Any,
+    y: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    loss: str,
+    delta: float,
+    penalty: Any,
+    alphas: Sequence[float],
+    intercept: bool,
+    settings: Any,
+    start: tuple[NDArray[np.float64], float] | None = None,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
+def coordinate_svm(
+    x: Any,
+    y: NDArray[np.float64],
+    cost: NDArray[np.float64],
+    squared: bool,
+    scaling: float,
+    tol: float,
+    max_iter: int,
+    seed: int,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
 def get_num_threads() -> int: ...
 def optim_check(rule: str, hyper: dict[Any, Any], on_nonfinite: str) -> None: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_rules() -> list[Any]: ...
 def optim_states(rule: str, hyper: dict[Any, Any]) -> list[tuple[str, float]]: ...
 def optim_step(
-    groups: list[Any],
-    state: dict[Any, Any],
-    host: Any,
-    grad_scale: float,
-    on_nonfinite: str,
-    suggested_threads: int,
+    groups: list[Any], state: dict[Any, Any], host: Any, grad_scale: float, on_nonfinite: str
 ) -> tuple[list[Any], bool, float | None] | None: ...
 def set_num_threads(n: int) -> None: ...

@@ -7,6 +7,7 @@ pub mod real;
 pub mod reduce;
 pub mod rng;
 pub mod simd;
+pub mod sparse;
 pub mod sweep;
 pub mod tensor;
 pub mod threads;

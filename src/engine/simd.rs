@@ -20,25 +20,19 @@ impl Level {
     pub fn available() -> &'static [Self] {
         static LEVELS: OnceLock<Vec<Level>> = OnceLock::new();
         LEVELS.get_or_init(|| {
-            let mut levels = vec![Self::Baseline];
             #[cfg(target_arch = "x86_64")]
             {
                 use std::arch::is_x86_feature_detected as has;
-                if has!("avx2")
-                    && has!("fma")
-                    && has!("f16c")
-                    && has!("bmi1")
-                    && has!("bmi2")
-                    && has!("popcnt")
-                    && has!("lzcnt")
-                {
-                    levels.push(Self::Avx2);
-                    if has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") {
-                        levels.push(Self::Avx512);
-                    }
+                let avx2 = has!("avx2") && has!("fma") && has!("f16c");
+                let bits = has!("bmi1") && has!("bmi2") && has!("popcnt") && has!("lzcnt");
+                let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq");
+                if avx2 && bits && avx512 && has!("avx512vl") {
+                    return vec![Self::Baseline, Self::Avx2, Self::Avx512];
+                } else if avx2 && bits {
+                    return vec![Self::Baseline, Self::Avx2];
                 }
             }
-            levels
+            vec![Self::Baseline]
         })
     }
 

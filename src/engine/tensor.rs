@@ -432,14 +432,20 @@ mod tests {
     fn overlaps_are_found_and_neighbours_are_not() {
         let name =
             |written: bool, index: usize| format!("{}{index}", if written { "w" } else { "r" });
-        let check = |w: &[Range<usize>], r: &[Range<usize>]| {
-            check_overlap(w.iter().cloned(), r.iter().cloned(), name)
+        let spans = |ends: &[[usize; 2]]| -> Vec<Range<usize>> {
+            ends.iter().map(|&[start, end]| start..end).collect()
         };
-        assert!(check(&[8..16, 0..8, 16..16], &[16..32, 16..32]).is_ok());
+        let check = |w: &[[usize; 2]], r: &[[usize; 2]]| {
+            check_overlap(spans(w).into_iter(), spans(r).into_iter(), name)
+        };
+        assert!(check(&[[8, 16], [0, 8], [16, 16]], &[[16, 32], [16, 32]]).is_ok());
         assert_eq!(
-            check(&[8..17, 0..8, 16..24], &[]).unwrap_err().to_string().split(';').next(),
+            check(&[[8, 17], [0, 8], [16, 24]], &[]).unwrap_err().to_string().split(';').next(),
             Some("w0 shares memory with w2")
         );
-        assert!(check(&[8..16], &[0..9]).is_err() && check(&[8..16, 32..40], &[20..33]).is_err());
+        assert!(
+            check(&[[8, 16]], &[[0, 9]]).is_err()
+                && check(&[[8, 16], [32, 40]], &[[20, 33]]).is_err()
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 static CHOSEN: AtomicUsize = AtomicUsize::new(0);
-static SUGGESTED: AtomicUsize = AtomicUsize::new(0);
+static FOLLOWED: OnceLock<fn() -> usize> = OnceLock::new();
 static POOL: Mutex<Option<Pool>> = Mutex::new(None);
 
 struct Pool {
@@ -22,24 +22,29 @@ pub fn set(threads: usize) {
     CHOSEN.store(threads, Ordering::Relaxed);
 }
 
-/// A count to follow when neither [`set`] nor `THALWEG_NUM_THREADS` names one; 0 for none.
-pub fn suggest(threads: usize) {
-    SUGGESTED.store(threads, Ordering::Relaxed);
+/// Follows the count of another library where neither [`set`] nor `THALWEG_NUM_THREADS` names one;
+/// `source` returns 0 while there is none. The first call stays.
+pub fn follow(source: fn() -> usize) {
+    FOLLOWED.get_or_init(|| source);
 }
 
-/// Threads a parallel region may use: [`set`], else `THALWEG_NUM_THREADS`, else [`suggest`], else
+/// Threads a parallel region may use: [`set`], else `THALWEG_NUM_THREADS`, else [`follow`], else
 /// what affinity and cgroup quota allow.
 pub fn count() -> usize {
     static ENVIRONMENT: OnceLock<usize> = OnceLock::new();
     static AVAILABLE: OnceLock<usize> = OnceLock::new();
-    let environment = *ENVIRONMENT.get_or_init(|| {
-        std::env::var("THALWEG_NUM_THREADS").ok().and_then(|v| v.parse().ok()).unwrap_or(0)
-    });
-    let available =
-        *AVAILABLE.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
-    let candidates =
-        [CHOSEN.load(Ordering::Relaxed), environment, SUGGESTED.load(Ordering::Relaxed)];
-    candidates.into_iter().find(|&n| n > 0).unwrap_or(available)
+    let known = |threads: usize| (threads > 0).then_some(threads);
+    let environment = || {
+        *ENVIRONMENT.get_or_init(|| {
+            std::env::var("THALWEG_NUM_THREADS").ok().and_then(|v| v.parse().ok()).unwrap_or(0)
+        })
+    };
+    known(CHOSEN.load(Ordering::Relaxed))
+        .or_else(|| known(environment()))
+        .or_else(|| FOLLOWED.get().and_then(|source| known(source())))
+        .unwrap_or_else(|| {
+            *AVAILABLE.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+        })
 }
 
 thread_local! {
@@ -51,8 +56,8 @@ thread_local! {
 /// Runs on the calling thread alone when one thread is allowed, there is one task, or the call
 /// comes from inside another parallel region.
 pub fn for_each(tasks: usize, work: impl Fn(usize) + Sync) {
-    let threads = count().min(tasks);
-    if threads <= 1 || INSIDE.get() {
+    let threads = if tasks <= 1 || INSIDE.get() { 1 } else { count().min(tasks) };
+    if threads == 1 {
         return (0..tasks).for_each(work);
     }
     let pool = pool(threads - 1);
@@ -135,10 +140,11 @@ impl Drop for Raise<'_> {
 fn pool(workers: usize) -> Arc<rayon::ThreadPool> {
     let process = std::process::id();
     let mut slot = POOL.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    if let Some(pool) = &*slot {
-        if pool.process == process && pool.workers >= workers {
-            return pool.threads.clone();
-        }
+    if let Some(pool) = &*slot
+        && pool.process == process
+        && pool.workers >= workers
+    {
+        return pool.threads.clone();
     }
     let threads = rayon::ThreadPoolBuilder::new()
         .num_threads(workers)

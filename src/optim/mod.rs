@@ -35,6 +35,7 @@ registry! {
     sgd::SGD,
     adam::Adam,
     adamw::AdamW,
+    adamax::Adamax,
     lion::Lion,
     diffgrad::DiffGrad,
     ademamix::AdEMAMix,

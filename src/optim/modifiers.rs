@@ -23,8 +23,6 @@ choice! {
 choice! {
     /// How the step is masked by the sign of the gradient.
     Mask {
-        /// Not at all.
-        None = "none",
         /// Only coordinates whose step agrees with the gradient move, and by as much more as there
         /// are fewer of them. Liang et al. 2024, "Cautious Optimizers", arXiv:2411.16085.
         Cautious = "cautious",
@@ -64,7 +62,7 @@ pub struct Modifiers {
     /// Its form.
     pub decay: Decay,
     /// Mask on the step.
-    pub mask: Mask,
+    pub mask: Option<Mask>,
     /// Factor of a cautious step.
     pub mask_scale: MaskScale,
     /// Ascend instead of descend.
@@ -81,7 +79,7 @@ impl Modifiers {
         Self {
             weight_decay,
             decay,
-            mask: Mask::None,
+            mask: None,
             mask_scale: MaskScale::Mean,
             maximize: false,
             clip_norm: None,
@@ -94,7 +92,7 @@ impl Modifiers {
     /// # Errors
     /// [`Error::Value`](crate::Error::Value) in the caller's words.
     pub fn read(lookup: &dyn Lookup, default: Self) -> Result<Self> {
-        let mask = hyper::read::<Optional<Mask>>(lookup, "mask", &Some(default.mask))?;
+        let mask = hyper::read::<Optional<Mask>>(lookup, "mask", &None)?;
         Ok(Self {
             weight_decay: hyper::read::<NonNegative>(
                 lookup,
@@ -102,7 +100,7 @@ impl Modifiers {
                 &default.weight_decay,
             )?,
             decay: hyper::read::<Decay>(lookup, "decay", &default.decay)?,
-            mask: mask.unwrap_or(Mask::None),
+            mask,
             mask_scale: hyper::read::<MaskScale>(lookup, "mask_scale", &default.mask_scale)?,
             maximize: hyper::read::<Flag>(lookup, "maximize", &default.maximize)?,
             clip_norm: hyper::read::<Optional<Positive>>(lookup, "clip_norm", &default.clip_norm)?,
@@ -123,7 +121,7 @@ pub(crate) struct Factors {
     clip_value: Option<f64>,
     /// Coupled decay.
     coupled: f64,
-    mask: Mask,
+    mask: Option<Mask>,
     /// On a cautious step.
     pub mask_scale: f64,
     /// On `x`: decoupled decay.
@@ -150,7 +148,7 @@ impl Factors {
 
     /// Whether a step needs no more than `keep * x - u`.
     pub fn is_plain(&self) -> bool {
-        self.mask == Mask::None && self.cautious == 0.0
+        self.mask.is_none() && self.cautious == 0.0
     }
 
     /// Whether the rule sees the gradient as it is.
@@ -172,9 +170,9 @@ impl Factors {
     #[inline]
     pub fn mask<F: Float>(&self, g: &[F], u: &mut [F]) {
         match self.mask {
-            Mask::None => {}
-            Mask::Cautious => simd::dispatch(Cautious(self.mask_scale, g, u)),
-            Mask::Grams => simd::dispatch(Grams(g, u)),
+            None => {}
+            Some(Mask::Cautious) => simd::dispatch(Cautious(self.mask_scale, g, u)),
+            Some(Mask::Grams) => simd::dispatch(Grams(g, u)),
         }
     }
 

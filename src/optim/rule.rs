@@ -350,15 +350,15 @@ where
         scratch: &mut [F],
         totals: &mut [f64; MAX_MEASURED],
     ) {
-        for k in 0..K {
+        for (k, (reduce, total)) in self.0.iter().zip(totals).enumerate() {
             let states: [&[F]; N] = std::array::from_fn(|n| &*state[n]);
             simd::dispatch(Fill { x, g, states, out: &mut *scratch, k, measure: &self.1 });
-            self.0[k].fold(&mut totals[k], self.0[k].reduce(scratch));
+            reduce.fold(total, reduce.reduce(scratch));
         }
     }
     fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]) {
-        for k in 0..K {
-            self.0[k].fold(&mut totals[k], other[k]);
+        for ((reduce, total), &other) in self.0.iter().zip(totals).zip(other) {
+            reduce.fold(total, other);
         }
     }
 }

@@ -368,11 +368,11 @@ impl<'g> Plan<'g> {
         let mut last = None;
         for (job, head) in self.jobs.iter_mut().zip(self.heads) {
             let key = (head.group, head.double, head.t, job.step.measured.map(f64::to_bits));
-            if let Some((same, ready)) = last {
-                if same == key {
-                    job.ready = ready;
-                    continue;
-                }
+            if let Some((same, ready)) = last
+                && same == key
+            {
+                job.ready = ready;
+                continue;
             }
             job.ready = *known.entry(key).or_insert_with(|| {
                 let rule = &*self.groups[head.group].rule;
@@ -391,7 +391,7 @@ impl<'g> Plan<'g> {
 
     /// Counts the coordinates on which step and gradient agree, for cautious masks.
     fn count(&mut self, parameters: &mut [Parameter<'_>], chunks: &[Chunk]) {
-        let cautious = |head: &Head| self.groups[head.group].modifiers.mask == Mask::Cautious;
+        let cautious = |head: &Head| self.groups[head.group].modifiers.mask == Some(Mask::Cautious);
         if !self.heads.iter().any(cautious) {
             return;
         }

@@ -102,8 +102,19 @@ impl Torch {
     #[inline]
     pub fn view(&self, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
         match self.describe {
-            Some(describe) => Ok(by_exchange(describe, tensor)),
+            Some(describe) => Ok(descriptor(describe, tensor).and_then(|found| found.array())),
             None => by_attributes(tensor).map(Some),
+        }
+    }
+
+    /// The memory of a plain tensor, if it lies on the processor in the layout of `like`.
+    #[inline]
+    pub fn span_like(&self, tensor: &Bound<'_, PyAny>, like: &Array) -> PyResult<Option<Span>> {
+        match self.describe {
+            Some(describe) => {
+                Ok(descriptor(describe, tensor).and_then(|found| found.span_like(like)))
+            }
+            None => by_attributes(tensor).map(|array| array.span_like(like)),
         }
     }
 }
@@ -118,8 +129,9 @@ fn describe(tensor_type: &Bound<'_, PyAny>) -> Option<Describe> {
     (table.header.major == 1).then_some(table.describe).flatten()
 }
 
+/// What DLPack says of a tensor; its shape and strides hold while the tensor lives unchanged.
 #[inline]
-fn by_exchange(describe: Describe, tensor: &Bound<'_, PyAny>) -> Option<Array> {
+fn descriptor(describe: Describe, tensor: &Bound<'_, PyAny>) -> Option<DlTensor> {
     let mut out = std::mem::MaybeUninit::<DlTensor>::zeroed();
     // SAFETY: the object is a torch tensor, and the function fills the descriptor or fails.
     let status = unsafe { describe(tensor.as_ptr().cast(), out.as_mut_ptr()) };
@@ -128,29 +140,72 @@ fn by_exchange(describe: Describe, tensor: &Bound<'_, PyAny>) -> Option<Array> {
         return None;
     }
     // SAFETY: status 0 says it is filled; zeroes would be a valid value as well.
-    let out = unsafe { out.assume_init() };
-    let ndim = usize::try_from(out.ndim).ok().filter(|&n| n <= MAX_DIM)?;
-    let (mut shape, mut strides) = ([1; MAX_DIM], [1; MAX_DIM]);
-    // SAFETY: shape and strides hold `ndim` numbers while the tensor lives.
-    unsafe {
-        if ndim > 0 {
-            shape[..ndim].copy_from_slice(std::slice::from_raw_parts(out.shape, ndim));
-            if out.strides.is_null() {
-                row_major(&shape[..ndim], &mut strides);
-            } else {
-                strides[..ndim].copy_from_slice(std::slice::from_raw_parts(out.strides, ndim));
-            }
+    Some(unsafe { out.assume_init() })
+}
+
+impl DlTensor {
+    fn dtype(&self) -> Option<Dtype> {
+        match (self.dtype.code, self.dtype.bits) {
+            (2, 32) => Some(Dtype::F32),
+            (2, 64) => Some(Dtype::F64),
+            (2, 16) => Some(Dtype::F16),
+            (4, 16) => Some(Dtype::Bf16),
+            _ => None,
         }
     }
-    let dtype = match (out.dtype.code, out.dtype.bits) {
-        (2, 32) => Some(Dtype::F32),
-        (2, 64) => Some(Dtype::F64),
-        (2, 16) => Some(Dtype::F16),
-        (4, 16) => Some(Dtype::Bf16),
-        _ => None,
-    };
-    let data = out.data.cast::<u8>().wrapping_add(out.byte_offset as usize);
-    Some(Array { data, dtype, cpu: out.device.kind == 1, writable: true, ndim, shape, strides })
+
+    fn start(&self) -> *mut u8 {
+        self.data.cast::<u8>().wrapping_add(self.byte_offset as usize)
+    }
+
+    fn is_cpu(&self) -> bool {
+        self.device.kind == 1
+    }
+
+    /// Number of axes, if there are few enough.
+    fn axes(&self) -> Option<usize> {
+        usize::try_from(self.ndim).ok().filter(|&n| n <= MAX_DIM)
+    }
+
+    /// Size along axis `k`, and the stride where one is given.
+    #[inline]
+    fn axis(&self, k: usize) -> (i64, Option<i64>) {
+        assert!(k < self.ndim as usize);
+        // SAFETY: both hold `ndim` numbers, above k; nothing ran since the tensor described itself.
+        unsafe { (*self.shape.add(k), (!self.strides.is_null()).then(|| *self.strides.add(k))) }
+    }
+
+    #[inline]
+    fn array(&self) -> Option<Array> {
+        let ndim = self.axes()?;
+        let (mut shape, mut strides) = ([1; MAX_DIM], [1; MAX_DIM]);
+        // One by one: a call to copy a few numbers costs more than they do.
+        for k in 0..ndim {
+            let (size, stride) = self.axis(k);
+            (shape[k], strides[k]) = (size, stride.unwrap_or_default());
+        }
+        if self.strides.is_null() {
+            row_major(&shape[..ndim], &mut strides);
+        }
+        let (data, dtype, cpu) = (self.start(), self.dtype(), self.is_cpu());
+        Some(Array { data, dtype, cpu, writable: true, ndim, shape, strides })
+    }
+
+    #[inline]
+    fn span_like(&self, like: &Array) -> Option<Span> {
+        if self.strides.is_null() {
+            return self.array()?.span_like(like);
+        }
+        let same = |k: usize| {
+            let (size, stride) = self.axis(k);
+            size == like.shape[k] && (size <= 1 || stride == Some(like.strides[k]))
+        };
+        if !self.is_cpu() || self.axes()? != like.ndim || !(0..like.ndim).all(same) {
+            return None;
+        }
+        let (data, len) = (self.start(), like.len());
+        self.dtype().map(|dtype| Span { data, len, dtype, writable: true })
+    }
 }
 
 fn by_attributes(tensor: &Bound<'_, PyAny>) -> PyResult<Array> {
@@ -183,7 +238,6 @@ pub fn numpy_view(object: &Bound<'_, PyUntypedArray>) -> Option<Array> {
     let dtype = match (descr.kind(), descr.itemsize()) {
         (b'f', 4) if native => Some(Dtype::F32),
         (b'f', 8) if native => Some(Dtype::F64),
-        (b'f', 2) if native => Some(Dtype::F16),
         _ => None,
     };
     let size = descr.itemsize().max(1) as isize;
@@ -254,8 +308,16 @@ impl Array {
 
     /// Whether the elements of both lie in the same order.
     pub fn same_layout(&self, other: &Self) -> bool {
-        self.shape() == other.shape()
-            && (0..self.ndim).all(|k| self.shape[k] <= 1 || self.strides[k] == other.strides[k])
+        self.ndim == other.ndim
+            && (0..self.ndim).all(|k| {
+                self.shape[k] == other.shape[k]
+                    && (self.shape[k] <= 1 || self.strides[k] == other.strides[k])
+            })
+    }
+
+    /// The memory, if it lies on the processor in the layout of `like`.
+    pub fn span_like(&self, like: &Self) -> Option<Span> {
+        self.span().filter(|_| self.cpu && self.same_layout(like))
     }
 
     /// Rows, columns, and whether columns lie one after the other, for a dense matrix.
@@ -271,6 +333,19 @@ impl Array {
             [size] => format!("({size},)"),
             sizes => format!("({})", sizes.join(", ")),
         }
+    }
+
+    /// The addresses of each element, in no order.
+    pub fn elements(&self) -> Vec<Range<usize>> {
+        let size = self.dtype.map_or(0, Dtype::size);
+        let mut starts = vec![self.data as usize];
+        for (&n, &stride) in self.shape().iter().zip(&self.strides) {
+            let step = stride as isize * size as isize;
+            let along =
+                |start: usize| (0..n as isize).map(move |k| start.wrapping_add_signed(k * step));
+            starts = starts.into_iter().flat_map(along).collect();
+        }
+        starts.into_iter().map(|start| start..start + size).collect()
     }
 
     /// The memory without the shape; `None` for types that steps do not compute with.

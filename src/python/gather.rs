@@ -51,6 +51,9 @@ struct Context<'py> {
 pub struct Gather<'a, 'py> {
     py: Python<'py>,
     state: &'a Bound<'py, PyDict>,
+    /// Its items in order, which is that of the parameters as a rule: a tensor is found without
+    /// hashing it, which would run Python code.
+    entries: std::iter::Peekable<std::vec::IntoIter<(Object<'py>, Object<'py>)>>,
     host: &'a Object<'py>,
     torch: Option<&'py Torch>,
     groups: Vec<Group>,
@@ -60,6 +63,8 @@ pub struct Gather<'a, 'py> {
     held: Vec<Object<'py>>,
     /// Objects, and the stand-ins whose elements go back to them.
     stand_ins: Vec<(Object<'py>, Object<'py>)>,
+    /// Parameters with gaps between their elements, which have stand-ins.
+    strided: Vec<(usize, Array)>,
     pending: Vec<Pending<'py>>,
     /// Parameters of the groups so far, with and without gradient.
     parameters: usize,
@@ -73,9 +78,11 @@ impl<'a, 'py> Gather<'a, 'py> {
         host: &'a Object<'py>,
     ) -> PyResult<Self> {
         let torch = host.getattr(intern!(py, "torch"))?.extract::<bool>()?;
+        let entries: Vec<_> = if torch { state.iter().collect() } else { vec![] };
         Ok(Self {
             py,
             state,
+            entries: entries.into_iter().peekable(),
             host,
             torch: if torch { Some(Torch::get(py)?) } else { None },
             groups: vec![],
@@ -83,6 +90,7 @@ impl<'a, 'py> Gather<'a, 'py> {
             spans: vec![],
             held: vec![],
             stand_ins: vec![],
+            strided: vec![],
             pending: vec![],
             parameters: 0,
         })
@@ -111,6 +119,7 @@ impl<'a, 'py> Gather<'a, 'py> {
                 false => grads.get_item(index)?,
             };
             if grad.is_none() {
+                self.next_entry(&param);
                 continue;
             }
             let key = match self.torch {
@@ -133,6 +142,25 @@ impl<'a, 'py> Gather<'a, 'py> {
         }
     }
 
+    /// The memory of an object in the layout of `like`.
+    fn span_like(&self, object: &Object<'py>, like: &Array) -> PyResult<Option<Span>> {
+        match self.torch {
+            Some(torch) if torch.is_plain(object) => torch.span_like(object, like),
+            Some(_) => Ok(None),
+            None => Ok(self.view(object)?.and_then(|array| array.span_like(like))),
+        }
+    }
+
+    /// Whether the processor can read an object; some devices, meta among them, are beyond what a
+    /// descriptor can say.
+    fn on_cpu(&self, view: Option<&Array>, object: &Object<'py>) -> PyResult<bool> {
+        match (view, self.torch) {
+            (Some(view), _) => Ok(view.cpu),
+            (None, Some(_)) => object.getattr(intern!(self.py, "is_cpu"))?.extract(),
+            (None, None) => Ok(true),
+        }
+    }
+
     fn row(
         &mut self,
         context: &Context<'py>,
@@ -145,27 +173,19 @@ impl<'a, 'py> Gather<'a, 'py> {
         {
             return Ok(false);
         }
-        let (x, g) = (self.view(&param)?, self.view(&grad)?);
-        if x.is_some_and(|x| !x.cpu) || g.is_some_and(|g| !g.cpu) {
+        let x = self.view(&param)?;
+        if !self.on_cpu(x.as_ref(), &param)? {
             return Ok(false);
-        }
-        if let (Some(x), Some(g)) = (&x, &g)
-            && x.shape() != g.shape()
-        {
-            return Err(Error::Shape {
-                name: "grad".into(),
-                given: g.shape_text(),
-                other: "its parameter".into(),
-                expected: x.shape_text(),
-                fix: "pass the gradient of this parameter".into(),
-            }
-            .into());
         }
         let (first, spans) = (self.held.len(), self.spans.len());
         self.held.push(param);
         self.held.push(grad);
         let (counter, fresh) = self.states(context, key, first)?;
-        let x = self.conform(first, x, g)?;
+        let x = match self.fit(first, x.as_ref())? {
+            true => x,
+            false => self.conform(first, x)?,
+        };
+        let Some(x) = x else { return Ok(false) };
         let (t, counter) = match counter {
             Some(counter) => {
                 let span = self.view(&counter)?.filter(|view| view.cpu).and_then(|v| v.span());
@@ -194,6 +214,11 @@ impl<'a, 'py> Gather<'a, 'py> {
         Ok(true)
     }
 
+    /// The entry of `key`, if it is the next in the state dict.
+    fn next_entry(&mut self, key: &Object<'py>) -> Option<Object<'py>> {
+        self.entries.next_if(|(next, _)| next.is(key)).map(|(_, entry)| entry)
+    }
+
     /// Adds the states of a parameter, held from `first` on; returns its counter, and whether any
     /// state is new.
     fn states(
@@ -203,7 +228,11 @@ impl<'a, 'py> Gather<'a, 'py> {
         first: usize,
     ) -> PyResult<(Option<Object<'py>>, bool)> {
         let py = self.py;
-        let entry = match self.state.get_item(key)? {
+        let entry = match self.next_entry(key) {
+            Some(entry) => Some(entry),
+            None => self.state.get_item(key)?,
+        };
+        let entry = match entry {
             Some(entry) => entry.cast_into::<PyDict>()?,
             None => PyDict::new(py),
         };
@@ -243,11 +272,28 @@ impl<'a, 'py> Gather<'a, 'py> {
         Ok((counter, fresh))
     }
 
-    /// Adds the spans of parameter, gradient and states, held from `first` on. Where they do not
-    /// fit, the host supplies stand-ins or says what is wrong.
-    fn conform(&mut self, first: usize, x: Option<Array>, g: Option<Array>) -> PyResult<Array> {
-        if let Some(x) = self.fit(first, x, g)? {
-            return Ok(x);
+    /// For tensors that do not fit: the host supplies stand-ins or says what is wrong. Returns the
+    /// view of the parameter's; none if the gradient is out of the core's reach.
+    #[cold]
+    fn conform(&mut self, first: usize, x: Option<Array>) -> PyResult<Option<Array>> {
+        let g = self.view(&self.held[first + 1])?;
+        if !self.on_cpu(g.as_ref(), &self.held[first + 1])? {
+            return Ok(None);
+        }
+        if let (Some(x), Some(g)) = (&x, &g)
+            && x.shape() != g.shape()
+        {
+            return Err(Error::Shape {
+                name: "grad".into(),
+                given: g.shape_text(),
+                other: "its parameter".into(),
+                expected: x.shape_text(),
+                fix: "pass the gradient of this parameter".into(),
+            }
+            .into());
+        }
+        if let Some(x) = x.filter(|x| x.dtype.is_some() && !x.is_dense()) {
+            self.strided.push((self.rows.len(), x));
         }
         let originals = self.held[first..].to_vec();
         let tensors = PyList::new(self.py, &originals)?;
@@ -260,34 +306,35 @@ impl<'a, 'py> Gather<'a, 'py> {
                 self.stand_ins.push((pair.0.clone(), pair.1.clone()));
             }
         }
-        let views = [first, first + 1].map(|place| match self.held.get(place) {
-            Some(object) => self.view(object),
-            None => Ok(None),
-        });
-        let [x, g] = views;
-        let fitted = self.fit(first, x?, g?)?;
+        let x = match self.held.get(first) {
+            Some(object) => self.view(object)?,
+            None => None,
+        };
+        let fitted = self.fit(first, x.as_ref())?;
         self.held.extend(originals);
-        fitted.ok_or_else(|| {
+        x.filter(|_| fitted).map(Some).ok_or_else(|| {
             PyRuntimeError::new_err("a tensor could not be brought into shape; please report this")
         })
     }
 
-    /// Adds the spans if all tensors are dense, on the processor and in one layout.
-    fn fit(&mut self, first: usize, x: Option<Array>, g: Option<Array>) -> PyResult<Option<Array>> {
-        let (Some(x), Some(g)) = (x, g) else { return Ok(None) };
+    /// Adds the spans of parameter, gradient and states, held from `first` on, if all are dense, on
+    /// the processor and in one layout; else none.
+    fn fit(&mut self, first: usize, x: Option<&Array>) -> PyResult<bool> {
+        let Some((x, span)) =
+            x.filter(|x| x.cpu && x.is_dense()).and_then(|x| Some((x, x.span()?)))
+        else {
+            return Ok(false);
+        };
         let length = self.spans.len();
-        let usable = |array: &Array| array.span().filter(|_| array.cpu && array.same_layout(&x));
-        let dense = x.is_dense();
-        let mut spans = [usable(&x).filter(|_| dense), usable(&g)].into_iter();
-        let mut complete = spans.all(|span| span.map(|span| self.spans.push(span)).is_some());
-        for state in &self.held[first + 2..] {
-            let span = self.view(state)?.as_ref().and_then(usable);
-            complete &= span.map(|span| self.spans.push(span)).is_some();
+        self.spans.push(span);
+        for place in first + 1..self.held.len() {
+            let Some(span) = self.span_like(&self.held[place], x)? else {
+                self.spans.truncate(length);
+                return Ok(false);
+            };
+            self.spans.push(span);
         }
-        if !complete {
-            self.spans.truncate(length);
-        }
-        Ok(complete.then_some(x))
+        Ok(true)
     }
 
     /// The buffer for the direction of a matrix.
@@ -329,7 +376,28 @@ impl<'a, 'py> Gather<'a, 'py> {
         }
         let read = self.rows.iter().map(|row| self.spans[row.spans + 1].addresses());
         let name = |written: bool, index: usize| self.name(written, index);
-        Ok(check_overlap(written().map(Span::addresses), read, name)?)
+        check_overlap(written().map(Span::addresses), read, name)?;
+        self.check_strided()
+    }
+
+    /// Refuses parameters that share elements through views with gaps.
+    fn check_strided(&self) -> PyResult<()> {
+        if self.strided.is_empty() {
+            return Ok(());
+        }
+        let mut owners = Vec::new();
+        let mut elements = Vec::new();
+        for (row, array) in &self.strided {
+            elements.extend(array.elements());
+            owners.resize(elements.len(), *row);
+        }
+        let is_strided = |row: usize| self.strided.iter().any(|(other, _)| *other == row);
+        for (number, row) in self.rows.iter().enumerate().filter(|(n, _)| !is_strided(*n)) {
+            elements.push(self.spans[row.spans].addresses());
+            owners.push(number);
+        }
+        let name = |_, element: usize| format!("parameter {}", owners[element]);
+        Ok(check_overlap(elements.into_iter(), std::iter::empty(), name)?)
     }
 
     /// Words the `index`-th buffer that is written, or read.

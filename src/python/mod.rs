@@ -1,11 +1,14 @@
 //! Bindings: borrow buffers, release the GIL, call one core function, map the error.
 
+mod aggregate;
 mod array;
+mod coordinate;
 mod gather;
 mod optim;
 
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 mod search;
@@ -23,8 +26,12 @@ impl From<Error> for PyErr {
 
 /// Set the number of threads of the native core; 0 returns to the default.
 #[pyfunction]
-fn set_num_threads(n: usize) {
-    threads::set(n);
+fn set_num_threads(n: i64) -> PyResult<()> {
+    let allowed = "an integer in [0, 1024]";
+    let count = usize::try_from(n).ok().filter(|&n| n <= 1024);
+    let count = count.ok_or_else(|| Error::value("n", allowed, n, "0 returns to the default"))?;
+    threads::set(count);
+    Ok(())
 }
 
 /// Threads that a parallel region of the native core may use.
@@ -33,11 +40,24 @@ fn get_num_threads() -> usize {
     threads::count()
 }
 
+/// torch's number of threads, 0 while torch is not loaded.
+fn torch_threads() -> usize {
+    let ask = |py: Python<'_>| -> PyResult<usize> {
+        let modules = py.import(intern!(py, "sys"))?.getattr(intern!(py, "modules"))?;
+        let torch = modules.get_item(intern!(py, "torch"))?;
+        torch.call_method0(intern!(py, "get_num_threads"))?.extract()
+    };
+    Python::try_attach(|py| ask(py).unwrap_or(0)).unwrap_or(0)
+}
+
 /// The native core of thalweg. One submodule-free namespace; use it through the package.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    threads::follow(torch_threads);
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
+    aggregate::register(module)?;
+    coordinate::register(module)?;
     optim::register(module)?;
     search::register(module)
 }

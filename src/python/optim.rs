@@ -2,7 +2,7 @@
 
 use super::gather::Gather;
 use crate::engine::rng::Philox;
-use crate::engine::{Error, Result, threads};
+use crate::engine::{Error, Result};
 use crate::optim::hyper::{self, Field, Lookup, Value};
 use crate::optim::modifiers::{Decay, Modifiers, OnNonfinite};
 use crate::optim::rule::Info;
@@ -145,7 +145,6 @@ fn optim_step<'py>(
     host: &Bound<'py, PyAny>,
     grad_scale: f64,
     on_nonfinite: &str,
-    suggested_threads: usize,
 ) -> PyResult<Option<(Bound<'py, PyList>, bool, Option<f64>)>> {
     let options = options(grad_scale, on_nonfinite)?;
     let mut gather = Gather::new(py, state, host)?;
@@ -155,7 +154,6 @@ fn optim_step<'py>(
         }
     }
     gather.check()?;
-    threads::suggest(suggested_threads);
     let (report, stepped) = gather.run(&options)?;
     Ok(Some((stepped, report.skipped, report.grad_norm)))
 }

@@ -35,32 +35,19 @@ torch reference, with the same options.
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from thalweg._extras import require
+from thalweg._registry import rules
 
 require("torch")
 
-from thalweg.optim.adam import Adam  # noqa: E402
-from thalweg.optim.adamomentum import AdaMomentum  # noqa: E402
-from thalweg.optim.adamw import AdamW  # noqa: E402
-from thalweg.optim.ademamix import AdEMAMix  # noqa: E402
-from thalweg.optim.diffgrad import DiffGrad  # noqa: E402
-from thalweg.optim.grams import Grams  # noqa: E402
-from thalweg.optim.gravity import Gravity  # noqa: E402
-from thalweg.optim.lion import Lion  # noqa: E402
-from thalweg.optim.muon import Muon  # noqa: E402
 from thalweg.optim.optimizer import Optimizer  # noqa: E402
-from thalweg.optim.sgd import SGD  # noqa: E402
 
-__all__ = [
-    "SGD",
-    "AdEMAMix",
-    "AdaMomentum",
-    "Adam",
-    "AdamW",
-    "DiffGrad",
-    "Grams",
-    "Gravity",
-    "Lion",
-    "Muon",
-    "Optimizer",
-]
+# One file a rule, named like the rule; `__init__.pyi` lists them for type checkers.
+for _rule in rules().values():
+    globals()[_rule.class_name] = getattr(
+        import_module(f"thalweg.optim.{_rule.name}"), _rule.class_name
+    )
+
+__all__ = ["Optimizer", *(rule.class_name for rule in rules().values())]

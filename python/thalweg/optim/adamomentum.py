@@ -74,7 +74,7 @@ class AdaMomentum(Optimizer):
         )
 
     @staticmethod
-    def reference(  # type: ignore[override]
+    def reference(
         x: Tensor,
         g: Tensor,
         m: Tensor,

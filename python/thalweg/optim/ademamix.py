@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import math
+from typing import Any
 
 from torch import Tensor
 
@@ -95,7 +94,7 @@ class AdEMAMix(Optimizer):
         )
 
     @staticmethod
-    def reference(  # type: ignore[override]
+    def reference(
         x: Tensor,
         g: Tensor,
         *state: Tensor,

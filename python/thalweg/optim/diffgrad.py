@@ -87,7 +87,7 @@ class DiffGrad(Optimizer):
         )
 
     @staticmethod
-    def reference(  # type: ignore[override]
+    def reference(
         x: Tensor,
         g: Tensor,
         *state: Tensor,

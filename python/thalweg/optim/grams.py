@@ -88,7 +88,7 @@ class Grams(Optimizer):
         )
 
     @staticmethod
-    def reference(  # type: ignore[override]
+    def reference(
         x: Tensor,
         g: Tensor,
         m: Tensor,

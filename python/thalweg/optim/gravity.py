@@ -90,7 +90,7 @@ class Gravity(Optimizer):
         )
 
     @staticmethod
-    def reference(  # type: ignore[override]
+    def reference(
         x: Tensor,
         g: Tensor,
         v: Tensor,

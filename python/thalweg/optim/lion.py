@@ -67,7 +67,7 @@ class Lion(Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay}, engine)
 
     @staticmethod
-    def reference(  # type: ignore[override]
+    def reference(
         x: Tensor,
         g: Tensor,
         m: Tensor,

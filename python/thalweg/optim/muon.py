@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 from torch import Tensor
@@ -99,7 +100,7 @@ class Muon(Optimizer):
         )
 
     @staticmethod
-    def reference(  # type: ignore[override]
+    def reference(
         x: Tensor,
         g: Tensor,
         b: Tensor,
@@ -113,7 +114,7 @@ class Muon(Optimizer):
         return (g + momentum * (b - g) if nesterov else b), b
 
     @staticmethod
-    def finish(  # type: ignore[override]
+    def finish(
         u: Tensor,
         *,
         lr: float,
@@ -126,7 +127,7 @@ class Muon(Optimizer):
         """Orthogonalize the direction, and scale it by rate and shape."""
         rows, columns = u.shape
         if adjust_lr_fn == "match_rms_adamw":
-            scale = 0.2 * max(rows, columns) ** 0.5
+            scale = 0.2 * math.sqrt(max(rows, columns))
         else:
-            scale = max(1.0, rows / columns) ** 0.5
+            scale = math.sqrt(max(1.0, rows / columns))
         return lr * scale * newton_schulz(u, ns_coefficients, ns_steps, eps)

@@ -39,6 +39,10 @@ class Optimizer(torch.optim.Optimizer):
 
     rule: ClassVar[str]
     eager_state: ClassVar[bool] = False
+    # The formula in plain torch: (x, g, *states, t, **hyperparameters) -> (step, *new states).
+    reference: ClassVar[Callable[..., tuple[Tensor, ...]]]
+    # From the masked direction to the step, with the hyperparameters; only for rules on matrices.
+    finish: ClassVar[Callable[..., Tensor] | None] = None
 
     def __init__(self, params: Params, hyper: dict[str, Any], engine: EngineOptions) -> None:
         options: dict[str, Any] = dict(engine)
@@ -48,7 +52,7 @@ class Optimizer(torch.optim.Optimizer):
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} takes no argument {unknown[0]!r}; "
-                f"it takes {', '.join(defaults)}, on_nonfinite"
+                f"it takes {', '.join({**hyper, **defaults})}, on_nonfinite"
             )
         defaults.update(options)
         self._check(defaults)
@@ -111,7 +115,7 @@ class Optimizer(torch.optim.Optimizer):
                 self.state[p] = host.init(p, missing, group)
 
     @override
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Step every parameter that has a gradient.
 
         Parameters
@@ -138,11 +142,15 @@ class Optimizer(torch.optim.Optimizer):
         if found is not None and float(found) != 0.0:
             return loss
         scale = 1.0 if scale is None else float(scale)
+        for group in self.param_groups:
+            # The core reads the rest.
+            if group["state_dtype"] != "float32" or group["differentiable"]:
+                self._check(group)
         stepped = None
         if not torch.compiler.is_compiling():
             groups = [(self.rule, group, group["params"], None) for group in self.param_groups]
-            host, threads = TorchHost(self), torch.get_num_threads()
-            stepped = _core.optim_step(groups, self.state, host, scale, self.on_nonfinite, threads)
+            host = TorchHost(self)
+            stepped = _core.optim_step(groups, self.state, host, scale, self.on_nonfinite)
         if stepped is None:
             with torch.no_grad():
                 plain.step(self, scale)
@@ -179,7 +187,7 @@ class Optimizer(torch.optim.Optimizer):
 
     @override
     def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        state: dict[str, Any] = super().__getstate__()
         return {**state, "on_nonfinite": self.on_nonfinite}
 
     @override
@@ -198,16 +206,6 @@ class Optimizer(torch.optim.Optimizer):
                 step = self.state.get(p, {}).get("step")
                 if step is not None and not isinstance(step, Tensor):
                     self.state[p]["step"] = torch.tensor(float(step), dtype=torch.float32)
-
-    @staticmethod
-    def reference(x: Tensor, g: Tensor, *state: Tensor, t: int, **hyper: Any) -> tuple[Tensor, ...]:
-        """Return the step to subtract and the new states, in plain torch."""
-        raise NotImplementedError
-
-    @staticmethod
-    def finish(u: Tensor, **hyper: Any) -> Tensor:
-        """Map a masked direction to the step; only rules on matrices do more than pass it on."""
-        return u
 
 
 def state_dtype(p: Tensor) -> torch.dtype:

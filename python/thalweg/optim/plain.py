@@ -32,6 +32,7 @@ def step(optimizer: Optimizer, grad_scale: float) -> None:
         optimizer._check(group)
         if p.grad.layout != torch.strided:
             TorchHost(optimizer).conform([p, p.grad])
+        _check_shapes(optimizer, group, p)
     if optimizer.on_nonfinite != "propagate":
         bad = [n for n, (_, p) in enumerate(pairs) if not bool(torch.isfinite(p.grad).all())]
         if bad and optimizer.on_nonfinite == "skip":
@@ -46,7 +47,22 @@ def step(optimizer: Optimizer, grad_scale: float) -> None:
         squares = [float(_wide(p.grad).double().square().sum()) for _, p in pairs]
         norm = math.sqrt(sum(squares)) / grad_scale
     for group, p in pairs:
-        _step_one(optimizer, group, p, norm, grad_scale)
+        _step_one(optimizer, group, p, p.grad, norm, grad_scale)
+
+
+def _check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
+    if optimizer.finish is not None and (p.dim() != 2 or p.is_complex()):
+        raise ValueError(
+            f"each parameter of {type(optimizer).__name__} must be a matrix (2-D), got one of "
+            f"shape {tuple(p.shape)}; give other parameters to another optimizer, such as AdamW"
+        )
+    for name, _ in _core.optim_states(optimizer.rule, group):
+        state = optimizer.state.get(p, {}).get(name)
+        if state is not None and state.shape != p.shape:
+            raise ValueError(
+                f"state of shape {tuple(state.shape)} does not match its parameter of shape "
+                f"{tuple(p.shape)}; load the checkpoint of this model"
+            )
 
 
 def _wide(tensor: Tensor) -> Tensor:
@@ -56,7 +72,12 @@ def _wide(tensor: Tensor) -> Tensor:
 
 
 def _step_one(
-    optimizer: Optimizer, group: dict[str, Any], p: Tensor, norm: float, grad_scale: float
+    optimizer: Optimizer,
+    group: dict[str, Any],
+    p: Tensor,
+    grad: Tensor,
+    norm: float,
+    grad_scale: float,
 ) -> None:
     from thalweg.optim.host import TorchHost
 
@@ -74,7 +95,7 @@ def _step_one(
     else:
         t = 1 if missing else 2
 
-    x, g = _wide(p.detach()), _wide(p.grad.detach()) / grad_scale
+    x, g = _wide(p.detach()), _wide(grad.detach()) / grad_scale
     if group["clip_norm"] is not None:
         g = g * min(1.0, group["clip_norm"] / (norm + 1e-6)) if norm == norm else g * norm
     if group["clip_value"] is not None:
@@ -94,7 +115,8 @@ def _step_one(
         u = torch.where(agree, u * scale, torch.zeros_like(u))
     elif group["mask"] == "grams":
         u = g.sign() * u.abs()
-    u = optimizer.finish(u, **hyper)
+    if optimizer.finish is not None:
+        u = optimizer.finish(u, **hyper)
     if group["decay"] == "decoupled":
         x = x * (1 - lr * weight_decay) - u
     elif group["decay"] == "cautious":

@@ -85,7 +85,7 @@ class SGD(Optimizer):
         )
 
     @staticmethod
-    def reference(  # type: ignore[override]
+    def reference(
         x: Tensor,
         g: Tensor,
         *state: Tensor,

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from thalweg import _core
 from thalweg._registry import Rule as Entry
 
-
 Array = NDArray[Any]
 
 
@@ -94,7 +93,6 @@ class Rule:
             _Host(params),
             1.0,
             self.hyper["on_nonfinite"],
-            0,
         )
         if stepped is not None and not stepped[1]:
             self._shapes = shapes

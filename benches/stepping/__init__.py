@@ -1,0 +1,1 @@
+"""Parts of the benchmark of optimizer steps; `benches/steps.py` is the command."""

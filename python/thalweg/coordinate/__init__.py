@@ -1,0 +1,96 @@
+"""Sparse linear models by coordinate descent, with certified duality gaps.
+
+=========================  ==================================================================
+`solve`, `path`            any datafit and penalty; numpy and scipy alone
+`lasso_path`, ...          the same, one function a model
+`solve_blocks`             groups of features and several tasks
+`solve_svm`, `factorize`   support vector machines; non-negative factorization
+`Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
+=========================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from thalweg.coordinate._blocks import BlockSolution, solve_blocks
+from thalweg.coordinate._nmf import Factors, factorize
+from thalweg.coordinate._path import (
+    CoefPath,
+    alpha_grid,
+    enet_path,
+    group_lasso_path,
+    huber_path,
+    lasso_path,
+    logistic_path,
+    mcp_path,
+    multitask_lasso_path,
+    path,
+    poisson_path,
+    scad_path,
+)
+from thalweg.coordinate._solve import Solution, solve
+from thalweg.coordinate._svm import SVMSolution, solve_svm
+
+_ESTIMATORS = [
+    "ElasticNet",
+    "ElasticNetCV",
+    "GroupLasso",
+    "GroupLassoCV",
+    "HuberRegression",
+    "HuberRegressionCV",
+    "Lasso",
+    "LassoCV",
+    "LinearSVC",
+    "LinearSVCCV",
+    "MCPRegression",
+    "MCPRegressionCV",
+    "MultiTaskLasso",
+    "MultiTaskLassoCV",
+    "NMF",
+    "PoissonRegression",
+    "PoissonRegressionCV",
+    "SCADRegression",
+    "SCADRegressionCV",
+    "SparseLogisticRegression",
+    "SparseLogisticRegressionCV",
+]
+
+__all__ = [
+    "BlockSolution",
+    "CoefPath",
+    "Factors",
+    "SVMSolution",
+    "Solution",
+    "alpha_grid",
+    "enet_path",
+    "factorize",
+    "group_lasso_path",
+    "huber_path",
+    "lasso_path",
+    "logistic_path",
+    "mcp_path",
+    "multitask_lasso_path",
+    "path",
+    "poisson_path",
+    "scad_path",
+    "solve",
+    "solve_blocks",
+    "solve_svm",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the estimators, and scikit-learn with them, on first use."""
+    if name in _ESTIMATORS:
+        from thalweg._extras import require
+
+        require("sklearn")
+        from thalweg.coordinate import estimators
+
+        return getattr(estimators, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_ESTIMATORS])

@@ -1,0 +1,14 @@
+# Written by `make stubs`; do not edit.
+
+from thalweg.optim.adam import Adam as Adam
+from thalweg.optim.adamax import Adamax as Adamax
+from thalweg.optim.adamomentum import AdaMomentum as AdaMomentum
+from thalweg.optim.adamw import AdamW as AdamW
+from thalweg.optim.ademamix import AdEMAMix as AdEMAMix
+from thalweg.optim.diffgrad import DiffGrad as DiffGrad
+from thalweg.optim.grams import Grams as Grams
+from thalweg.optim.gravity import Gravity as Gravity
+from thalweg.optim.lion import Lion as Lion
+from thalweg.optim.muon import Muon as Muon
+from thalweg.optim.optimizer import Optimizer as Optimizer
+from thalweg.optim.sgd import SGD as SGD

@@ -1,0 +1,204 @@
+# Written by `make stubs`; do not edit.
+
+from thalweg.steps.rule import Rule as Rule
+
+class SGD(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        momentum: float = ...,
+        dampening: float = ...,
+        nesterov: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class Adam(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        amsgrad: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class AdamW(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        amsgrad: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class Adamax(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class Lion(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class DiffGrad(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        amsgrad: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class AdEMAMix(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float, float] = ...,
+        alpha: float = ...,
+        beta3_warmup: float | None = ...,
+        alpha_warmup: float | None = ...,
+        eps: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class Grams(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        correct_bias: bool = ...,
+        eps_mode: str = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class Gravity(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        alpha: float = ...,
+        beta: float = ...,
+        v0: str = ...,
+        seed: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class AdaMomentum(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...
+
+class Muon(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        momentum: float = ...,
+        nesterov: bool = ...,
+        ns_coefficients: tuple[float, float, float] = ...,
+        ns_steps: float = ...,
+        eps: float = ...,
+        adjust_lr_fn: str | None = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

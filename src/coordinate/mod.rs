@@ -1,0 +1,17 @@
+//! Coordinate descent: datafit x penalty x solver.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`design`] | the matrix, seen by columns: dense in either order, sparse |
+//! | [`datafit`] | the smooth part, one file a loss |
+//! | [`penalty`] | the separable part, one file a penalty |
+//! | [`solver`] | working sets, screening, acceleration, certificates; blocks of features and tasks |
+//! | [`svm`] | linear support vector machines, in the dual |
+//! | [`nmf`] | non-negative matrix factorization |
+
+pub mod datafit;
+pub mod design;
+pub mod nmf;
+pub mod penalty;
+pub mod solver;
+pub mod svm;

@@ -1,0 +1,172 @@
+"""The same bits, whatever the threads, the layout, the calls and the processor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from optim.harness import build
+from optim.rules import CASES
+
+import thalweg
+from thalweg import _core
+
+# Above the size from which a step is shared among threads.
+LARGE = (520, 521)
+EVERYTHING = {
+    "weight_decay": 0.1,
+    "decay": "coupled",
+    "mask": "cautious",
+    "clip_norm": 1.0,
+    "clip_value": 0.01,
+}
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    before, ours = torch.get_num_threads(), thalweg.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+    thalweg.set_num_threads(ours)
+
+
+def tensors(shapes, dtype=torch.float32, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator).to(dtype) for shape in shapes]
+
+
+def same(t):
+    return t.clone()
+
+
+def stepped(case, values, grads, steps=3, layouts=(same, same), **options):
+    """Return parameters and state after some steps, as bytes."""
+    params = [torch.nn.Parameter(layouts[0](value.clone())) for value in values]
+    strides = [p.stride() for p in params]
+    optimizer = build(case, params, **options)
+    for k in range(steps):
+        for p, g in zip(params, grads, strict=True):
+            p.grad = layouts[1](g * (0.5 + k))
+        optimizer.step()
+    assert [p.stride() for p in params] == strides
+    return [digest(optimizer, p) for p in params]
+
+
+def digest(optimizer, p):
+    kept = [p.detach(), *(v for _, v in sorted(optimizer.state.get(p, {}).items()))]
+    return [t.float().contiguous().numpy().tobytes() for t in kept if t is not None]
+
+
+@pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("case", [c for c in CASES if c.rule != "muon"], ids=str)
+def test_any_number_of_threads(case, options):
+    values, grads = tensors([LARGE, (11,)]), tensors([LARGE, (11,)], seed=1)
+    results = []
+    for threads in (1, 2, 7):
+        thalweg.set_num_threads(threads)
+        assert thalweg.get_num_threads() == threads
+        results.append(stepped(case, values, grads, steps=2, **options))
+    assert results[0] == results[1] == results[2]
+
+
+def test_any_number_of_threads_around_products():
+    # The products themselves are torch's, whose thread count stays as it is.
+    (case,) = (c for c in CASES if c.rule == "muon")
+    values, grads = tensors([LARGE]), tensors([LARGE], seed=1)
+    results = []
+    for threads in (1, 2, 7):
+        thalweg.set_num_threads(threads)
+        results.append(stepped(case, values, grads, steps=1, **EVERYTHING))
+    assert results[0] == results[1] == results[2]
+
+
+def channels_last(t):
+    return t.to(memory_format=torch.channels_last)
+
+
+def strided(t):
+    return torch.stack([t, t], dim=-1)[..., 0]
+
+
+def fortran(t):
+    order = tuple(reversed(range(t.dim())))
+    return t.permute(order).contiguous().permute(order)
+
+
+def gaps(t):
+    padded = torch.zeros([n + 3 for n in t.shape])
+    view = padded[tuple(slice(1, n + 1) for n in t.shape)]
+    return view.copy_(t)
+
+
+LAYOUTS = (channels_last, strided, fortran, gaps)
+PAIRS = [pair for f in LAYOUTS for pair in ((f, f), (f, same), (same, f))] + [(strided, fortran)]
+
+
+@pytest.mark.parametrize("layouts", PAIRS, ids=lambda p: "-".join(f.__name__ for f in p))
+@pytest.mark.parametrize("case", [c for c in CASES if c.rule != "muon"], ids=str)
+def test_any_layout(case, layouts):
+    values, grads = tensors([(6, 5, 4, 3)]), tensors([(6, 5, 4, 3)], seed=1)
+    for options in ({}, {**EVERYTHING, "clip_norm": None}):
+        expected = stepped(case, values, grads, **options)
+        assert stepped(case, values, grads, layouts=layouts, **options) == expected
+
+
+@pytest.mark.parametrize("layouts", PAIRS[3:], ids=lambda p: "-".join(f.__name__ for f in p))
+def test_any_layout_of_a_matrix(layouts):
+    # A product of transposed memory may round differently, hence closeness and not bits.
+    (case,) = (c for c in CASES if c.rule == "muon")
+    (value,), (grad,) = tensors([(20, 12)]), tensors([(20, 12)], seed=1)
+    finals = []
+    for of_param, of_grad in ((same, same), layouts):
+        p = torch.nn.Parameter(of_param(value.clone()))
+        p.grad = of_grad(grad)
+        build(case, [p]).step()
+        finals.append(p.detach())
+    torch.testing.assert_close(finals[1], finals[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_call_or_several(case):
+    shapes = [(40, 30), (3, 5), (200, 150), (1, 1), (17, 33)]
+    options = {"weight_decay": 0.1, "mask": "cautious"}
+    values, grads = tensors(shapes), tensors(shapes, seed=1)
+    together = stepped(case, values, grads, **options)
+    apart = [stepped(case, [v], [g], **options)[0] for v, g in zip(values, grads, strict=True)]
+    assert together == apart
+
+
+SCRIPT = """
+import sys
+sys.path[:0] = {path!r}
+from optim.rules import CASES, VARIANTS
+from optim.harness import digest_all
+print(digest_all([*CASES, *VARIANTS]))
+"""
+
+
+def test_any_simd_level():
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT.format(path=sys.path)],
+            env={**os.environ, "THALWEG_SIMD": level, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for level in ("baseline", "avx2", "avx512")
+    ]
+    digests = [process.communicate(timeout=300)[0].strip() for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert len(digests[0]) == 64
+    assert len(set(digests)) == 1
+
+
+def test_numbers_of_a_seed_do_not_depend_on_their_count():
+    long, short = np.empty(1001), np.empty(10)
+    _core.optim_normal(long, 5, 2)
+    _core.optim_normal(short, 5, 2)
+    assert (long[:10] == short).all()
