@@ -2,12 +2,14 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`aggregate`] | many gradients into one update, one file a method |
 //! | [`engine`] | chunks, threads, SIMD dispatch, element types, random numbers, reductions, errors |
 //! | [`linalg`] | small dense kernels that several methods share |
 //! | [`optim`] | optimizer steps, one file a rule |
 //!
 //! The crate knows no Python; the feature `python` adds the bindings that the package is built on.
 
+pub mod aggregate;
 pub mod engine;
 pub mod linalg;
 pub mod optim;

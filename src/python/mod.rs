@@ -1,5 +1,6 @@
 //! Bindings: borrow buffers, release the GIL, call one core function, map the error.
 
+mod aggregate;
 mod array;
 mod gather;
 mod optim;
@@ -52,5 +53,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     threads::follow(torch_threads);
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
+    aggregate::register(module)?;
     optim::register(module)
 }
