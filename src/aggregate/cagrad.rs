@@ -106,7 +106,7 @@ impl Cagrad {
                     .filter(|next| *next > low && *next < high)
                     .unwrap_or_else(|| between(low, high));
             }
-            if high - low <= 1e-15 * high.abs().max(low.abs()).max(radius) {
+            if high - low <= 1e-15 * low.abs().max(radius) {
                 break;
             }
         }

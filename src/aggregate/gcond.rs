@@ -15,6 +15,7 @@
 //! `absolute` asks for that.
 
 use super::Gram;
+use crate::engine::{Error, Result};
 use std::f64::consts::{FRAC_PI_2, PI};
 
 /// How a pair is resolved.
@@ -68,8 +69,16 @@ impl GCond {
         cross: &[f64],
         previous: &[f64],
         memory: &mut Memory,
-    ) -> Vec<f64> {
+    ) -> Result<Vec<f64>> {
         let m = gram.len();
+        if memory.norms.len() != m || previous.len() != m || cross.len() != m * m {
+            return Err(Error::value(
+                "the number of rows of the Jacobian",
+                memory.norms.len().to_string(),
+                m,
+                "call reset() before a new problem",
+            ));
+        }
         let mut state = State { m, g: gram.values().to_vec(), c: vec![0.0; m * m] };
         let longest = (0..m).map(|i| gram.at(i, i)).fold(0.0, f64::max);
         let floor = self.absolute.unwrap_or(1e-24 * longest);
@@ -103,7 +112,7 @@ impl GCond {
                 Resolution::Staged => state.yield_both(winner, loser, floor, 0.0, 1.0),
             }
         }
-        state.c
+        Ok(state.c)
     }
 
     fn angle(&self, cosine: f64) -> f64 {

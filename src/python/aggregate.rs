@@ -386,7 +386,7 @@ fn aggregate_gcond<'py>(
     };
     let mut memory = agg::Memory { norms, winners };
     let gram = Gram::new(gramian.as_slice()?, m)?;
-    let c = method.resolve(&gram, cross.as_slice()?, &previous, &mut memory);
+    let c = method.resolve(&gram, cross.as_slice()?, &previous, &mut memory)?;
     Ok((PyArray1::from_vec(py, c).reshape([m, m])?, memory.norms, memory.winners))
 }
 
