@@ -116,8 +116,7 @@ pub fn solve(a: &[f64], b: &[f64], tol: f64) -> Option<Vec<f64>> {
         half[..i].copy_from_slice(&a[i * n..i * n + i]);
         factor.forward(&mut half[..i]);
         let pivot = a[i * n + i] - dot(&half[..i], &half[..i]);
-        // Written so that NaN counts as not positive.
-        if !(pivot > tol * a[i * n + i]) {
+        if pivot.is_nan() || pivot <= tol * a[i * n + i] {
             return None;
         }
         factor.append(&half, pivot.sqrt());

@@ -12,8 +12,8 @@ use crate::engine::threads;
 use std::any::TypeId;
 
 const LANES: usize = 8;
-/// Columns that are widened to f64 at a time: a few rows of them stay in the first-level cache.
-const BLOCK: usize = 512;
+/// Columns taken at a time: they stay in cache while every pair of rows meets.
+const BLOCK: usize = 1024;
 /// Rows of a tile of accumulators where there are 32 vector registers.
 const TILE: usize = 4;
 
@@ -60,57 +60,71 @@ impl<F: Float, const T: usize, const FUSED: bool> Kernel for Part<'_, F, T, FUSE
     #[inline(always)]
     fn run(self) -> Vec<f64> {
         let m = self.rows.len();
-        let padded = m.next_multiple_of(T);
         let mut gram = vec![0.0; m * m];
-        let mut block = vec![0.0; padded * BLOCK];
         let mut start = self.range.start;
         while start < self.range.end {
-            let width = BLOCK.min(self.range.end - start);
-            let vectors = width.div_ceil(LANES);
-            for (row, wide) in self.rows.iter().zip(block.chunks_exact_mut(BLOCK)) {
-                for (to, from) in wide.iter_mut().zip(&row[start..start + width]) {
-                    *to = from.to_f64();
+            let end = self.range.end.min(start + BLOCK);
+            let whole = end - (end - start) % LANES;
+            self.add_block(&mut gram, |row| self.rows[row][start..whole].as_chunks().0);
+            if whole < end {
+                // The columns that do not fill a vector, with zeros behind them.
+                let mut rest = vec![[F::default(); LANES]; m];
+                for (rest, row) in rest.iter_mut().zip(self.rows) {
+                    rest[..end - whole].copy_from_slice(&row[whole..end]);
                 }
-                wide[width..vectors * LANES].fill(0.0);
+                self.add_block(&mut gram, |row| &rest[row..=row]);
             }
-            for i in (0..m).step_by(T) {
-                for j in (0..=i).step_by(T) {
-                    let tile = tile::<T, FUSED>(&block, i, j, vectors);
-                    for (a, sums) in tile.iter().enumerate().take(m - i) {
-                        for (b, sum) in sums.iter().enumerate().take(m - j) {
-                            gram[(i + a) * m + j + b] += sum;
-                        }
-                    }
-                }
-            }
-            start += width;
+            start = end;
         }
         gram
     }
 }
 
+impl<F: Float, const T: usize, const FUSED: bool> Part<'_, F, T, FUSED> {
+    #[inline(always)]
+    fn add_block<'b>(&self, gram: &mut [f64], row: impl Fn(usize) -> &'b [[F; LANES]])
+    where
+        F: 'b,
+    {
+        let m = self.rows.len();
+        // Rows beyond the last repeat it; what they give is not kept.
+        let tile_of = |i: usize| std::array::from_fn(|a| row((i + a).min(m - 1)));
+        for i in (0..m).step_by(T) {
+            let left: [&[[F; LANES]]; T] = tile_of(i);
+            for j in (0..=i).step_by(T) {
+                let sums = if j == i {
+                    tile::<F, T, FUSED, true>(&left, &left)
+                } else {
+                    tile::<F, T, FUSED, false>(&left, &tile_of(j))
+                };
+                for (a, sums) in sums.iter().enumerate().take(m - i) {
+                    for (b, sum) in sums.iter().enumerate().take(m - j) {
+                        gram[(i + a) * m + j + b] += sum;
+                    }
+                }
+            }
+        }
+    }
+}
+
 type Vector = [f64; LANES];
 
+/// Inner products of `T` rows with `T` rows; `HALF` leaves those above the diagonal at zero.
 #[inline(always)]
-fn tile<const T: usize, const FUSED: bool>(
-    block: &[f64],
-    i: usize,
-    j: usize,
-    vectors: usize,
+fn tile<F: Float, const T: usize, const FUSED: bool, const HALF: bool>(
+    left: &[&[[F; LANES]]; T],
+    right: &[&[[F; LANES]]; T],
 ) -> [[f64; T]; T] {
-    let rows = |first: usize| -> [&[Vector]; T] {
-        std::array::from_fn(|a| {
-            let row = &block[(first + a) * BLOCK..(first + a + 1) * BLOCK];
-            &row.as_chunks::<LANES>().0[..vectors]
-        })
-    };
-    let (left, right) = (rows(i), rows(j));
+    let vectors = left[0].len();
+    // Lengths that the compiler sees, so that no bound is checked inside.
+    let left: [&[[F; LANES]]; T] = std::array::from_fn(|a| &left[a][..vectors]);
+    let right: [&[[F; LANES]]; T] = std::array::from_fn(|b| &right[b][..vectors]);
     let mut sums = [[[0.0; LANES]; T]; T];
     for v in 0..vectors {
-        let x: [Vector; T] = std::array::from_fn(|a| left[a][v]);
+        let x: [Vector; T] = std::array::from_fn(|a| left[a][v].map(F::to_f64));
         for b in 0..T {
-            let y = right[b][v];
-            for a in 0..T {
+            let y = if HALF { x[b] } else { right[b][v].map(F::to_f64) };
+            for a in if HALF { b } else { 0 }..T {
                 for lane in 0..LANES {
                     let sum = &mut sums[a][b][lane];
                     *sum = if FUSED {
@@ -165,19 +179,11 @@ impl<F: Float> Kernel for Combine<'_, F> {
             let start = self.start + index * BLOCK;
             let mut sum = [0.0; BLOCK];
             let (fours, rest) = self.rows.as_chunks::<4>();
-            for rows in fours {
-                let [a, b, c, e] = rows.map(|(row, w)| (&row[start..start + out.len()], w));
-                for (k, sum) in sum[..out.len()].iter_mut().enumerate() {
-                    *sum = (((*sum + a.1 * a.0[k].to_f64()) + b.1 * b.0[k].to_f64())
-                        + c.1 * c.0[k].to_f64())
-                        + e.1 * e.0[k].to_f64();
-                }
-            }
-            for (row, w) in rest {
-                for (sum, x) in sum.iter_mut().zip(&row[start..start + out.len()]) {
-                    *sum += w * x.to_f64();
-                }
-            }
+            let (twos, rest) = rest.as_chunks::<2>();
+            let sums = &mut sum[..out.len()];
+            fours.iter().for_each(|rows| add_four(rows, start, sums));
+            twos.iter().for_each(|rows| add_two(rows, start, sums));
+            rest.iter().for_each(|row| add_one(row, start, sums));
             for (to, from) in out.iter_mut().zip(&sum) {
                 *to = F::from_f64(*from);
             }
@@ -188,6 +194,32 @@ impl<F: Float> Kernel for Combine<'_, F> {
             }
         }
         fold(squares)
+    }
+}
+
+/// Adds the weighted rows to `sum`, one after the other. (An inner loop over the rows, which reads
+/// better, keeps the compiler from filling the vector registers.)
+#[inline(always)]
+fn add_four<F: Float>(rows: &[(&[F], f64); 4], start: usize, sum: &mut [f64]) {
+    let [a, b, c, d] = rows.map(|(row, w)| (&row[start..start + sum.len()], w));
+    for (k, sum) in sum.iter_mut().enumerate() {
+        *sum = (((*sum + a.1 * a.0[k].to_f64()) + b.1 * b.0[k].to_f64()) + c.1 * c.0[k].to_f64())
+            + d.1 * d.0[k].to_f64();
+    }
+}
+
+#[inline(always)]
+fn add_two<F: Float>(rows: &[(&[F], f64); 2], start: usize, sum: &mut [f64]) {
+    let [a, b] = rows.map(|(row, w)| (&row[start..start + sum.len()], w));
+    for (k, sum) in sum.iter_mut().enumerate() {
+        *sum = (*sum + a.1 * a.0[k].to_f64()) + b.1 * b.0[k].to_f64();
+    }
+}
+
+#[inline(always)]
+fn add_one<F: Float>((row, w): &(&[F], f64), start: usize, sum: &mut [f64]) {
+    for (sum, x) in sum.iter_mut().zip(&row[start..]) {
+        *sum += w * x.to_f64();
     }
 }
 
