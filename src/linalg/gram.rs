@@ -31,9 +31,13 @@ pub fn add_gramian<F: Float>(rows: &[&[F]], gram: &mut [f64]) {
         let range = task * columns..d.min((task + 1) * columns);
         match level {
             // A fused multiply-add changes no bit when the product is exact.
-            Level::Avx512 if single => simd::dispatch(Part::<F, TILE, true> { rows, range }),
-            Level::Avx512 => simd::dispatch(Part::<F, TILE, false> { rows, range }),
-            Level::Avx2 if single => simd::dispatch(Part::<F, 2, true> { rows, range }),
+            Level::Avx512 if single && m > 2 => {
+                simd::dispatch(Part::<F, TILE, true> { rows, range })
+            }
+            Level::Avx512 if m > 2 => simd::dispatch(Part::<F, TILE, false> { rows, range }),
+            Level::Avx2 | Level::Avx512 if single => {
+                simd::dispatch(Part::<F, 2, true> { rows, range })
+            }
             _ => simd::dispatch(Part::<F, 2, false> { rows, range }),
         }
     });
@@ -92,11 +96,10 @@ impl<F: Float, const T: usize, const FUSED: bool> Part<'_, F, T, FUSED> {
         for i in (0..m).step_by(T) {
             let left: [&[[F; LANES]]; T] = tile_of(i);
             for j in (0..=i).step_by(T) {
-                let sums = if j == i {
-                    tile::<F, T, FUSED, true>(&left, &left)
-                } else {
-                    tile::<F, T, FUSED, false>(&left, &tile_of(j))
-                };
+                // The diagonal is no special case: told that both sides are the same, the compiler
+                // drops whole vectors for shuffles of half as many products, and is slower.
+                let right = std::hint::black_box(tile_of(j));
+                let sums = tile::<F, T, FUSED>(&left, &right);
                 for (a, sums) in sums.iter().enumerate().take(m - i) {
                     for (b, sum) in sums.iter().enumerate().take(m - j) {
                         gram[(i + a) * m + j + b] += sum;
@@ -109,9 +112,9 @@ impl<F: Float, const T: usize, const FUSED: bool> Part<'_, F, T, FUSED> {
 
 type Vector = [f64; LANES];
 
-/// Inner products of `T` rows with `T` rows; `HALF` leaves those above the diagonal at zero.
+/// Inner products of `T` rows with `T` rows.
 #[inline(always)]
-fn tile<F: Float, const T: usize, const FUSED: bool, const HALF: bool>(
+fn tile<F: Float, const T: usize, const FUSED: bool>(
     left: &[&[[F; LANES]]; T],
     right: &[&[[F; LANES]]; T],
 ) -> [[f64; T]; T] {
@@ -123,8 +126,8 @@ fn tile<F: Float, const T: usize, const FUSED: bool, const HALF: bool>(
     for v in 0..vectors {
         let x: [Vector; T] = std::array::from_fn(|a| left[a][v].map(F::to_f64));
         for b in 0..T {
-            let y = if HALF { x[b] } else { right[b][v].map(F::to_f64) };
-            for a in if HALF { b } else { 0 }..T {
+            let y = right[b][v].map(F::to_f64);
+            for a in 0..T {
                 for lane in 0..LANES {
                     let sum = &mut sums[a][b][lane];
                     *sum = if FUSED {
@@ -197,8 +200,8 @@ impl<F: Float> Kernel for Combine<'_, F> {
     }
 }
 
-/// Adds the weighted rows to `sum`, one after the other. (An inner loop over the rows, which reads
-/// better, keeps the compiler from filling the vector registers.)
+/// Adds the weighted rows to `sum`, one after the other. (An inner loop over the rows reads better
+/// and keeps the compiler from filling the vector registers.)
 #[inline(always)]
 fn add_four<F: Float>(rows: &[(&[F], f64); 4], start: usize, sum: &mut [f64]) {
     let [a, b, c, d] = rows.map(|(row, w)| (&row[start..start + sum.len()], w));

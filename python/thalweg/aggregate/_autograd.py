@@ -40,7 +40,9 @@ def trainable(params: Any, name: str = "params") -> list[Any]:
     seen: dict[int, Any] = {}
     for param in params:
         if not isinstance(param, torch.Tensor):
-            raise TypeError(f"{name} must be tensors, got {type(param).__name__}; pass parameters()")
+            raise TypeError(
+                f"{name} must be tensors, got {type(param).__name__}; pass parameters()"
+            )
         if param.requires_grad:
             seen.setdefault(id(param), param)
     if not seen:

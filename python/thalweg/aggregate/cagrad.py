@@ -53,5 +53,7 @@ class CAGrad(Weighted):
         self.count_zero_rows = count_zero_rows
 
     def _weights(self, gramian: Vector) -> Vector:
-        weights: Vector = _core.aggregate_cagrad(gramian, self.c, self.rescale, self.count_zero_rows)
+        weights: Vector = _core.aggregate_cagrad(
+            gramian, self.c, self.rescale, self.count_zero_rows
+        )
         return weights

@@ -34,7 +34,9 @@ class Conflict:
     worst: tuple[int, int] | None
 
     def __str__(self) -> str:
-        head = f"{self.rate:.0%} of pairs conflict; norms {np.array2string(self.norms, precision=3)}"
+        head = (
+            f"{self.rate:.0%} of pairs conflict; norms {np.array2string(self.norms, precision=3)}"
+        )
         if self.worst is None:
             return head
         i, j = self.worst
@@ -126,7 +128,9 @@ class ConflictHistory:
         if ax is None:
             ax = require("matplotlib.pyplot").subplots(layout="constrained")[1]
         cosines = self.cosines
-        image = ax.imshow(cosines, aspect="auto", vmin=-1, vmax=1, cmap="RdBu", interpolation="none")
+        image = ax.imshow(
+            cosines, aspect="auto", vmin=-1, vmax=1, cmap="RdBu", interpolation="none"
+        )
         m = len(self.records[0].norms) if self.records else 0
         names = self.names or [str(k) for k in range(m)]
         i, j = np.triu_indices(m, 1)

@@ -72,7 +72,9 @@ class Krum(Weighted):
         return self._select(_distances(gramian))
 
     def _select(self, distances: Vector) -> Vector:
-        weights: Vector = _core.aggregate_krum(distances, self.n_byzantine, self.n_selected, self.squared)
+        weights: Vector = _core.aggregate_krum(
+            distances, self.n_byzantine, self.n_selected, self.squared
+        )
         return weights
 
 

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 import thalweg.aggregate
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -29,7 +29,9 @@ def dualproj(jacobian, preference=None):
 
 def config(jacobian, preference=None):
     norms = np.linalg.norm(jacobian, axis=1)
-    unit = np.divide(jacobian, norms[:, None], out=np.zeros_like(jacobian), where=norms[:, None] > 0)
+    unit = np.divide(
+        jacobian, norms[:, None], out=np.zeros_like(jacobian), where=norms[:, None] > 0
+    )
     p = np.ones(len(jacobian)) if preference is None else np.asarray(preference, float)
     q = np.linalg.pinv(unit) @ p
     if np.linalg.norm(q) < 1e-10:
@@ -49,7 +51,9 @@ def alignedmtl(jacobian, mode="min"):
     values, vectors = np.linalg.eigh(jacobian @ jacobian.T)
     kept = values > values.max() * m * np.finfo(float).eps
     lam = values[kept]
-    scale = {"min": lam.min(), "median": np.sort(lam)[(len(lam) - 1) // 2], "rmse": lam.mean()}[mode]
+    scale = {"min": lam.min(), "median": np.sort(lam)[(len(lam) - 1) // 2], "rmse": lam.mean()}[
+        mode
+    ]
     b = np.sqrt(scale) * (vectors[:, kept] / np.sqrt(lam)) @ vectors[:, kept].T
     return (b @ np.full(m, 1 / m)) @ jacobian
 
@@ -165,8 +169,12 @@ def gcond(jacobians, momentum=0.85, staged=False, thresholds=(-0.8, -0.5, 0.0), 
         nu = 0.95 * nu + 0.05 * np.linalg.norm(a, axis=1)
         for _ in range(2 * m):
             floor = 1e-12 * np.linalg.norm(jac, axis=1).max()
-            pairs = [(cos(a[i], a[j]), i, j) for i in range(m) for j in range(i + 1, m)
-                     if min(np.linalg.norm(a[i]), np.linalg.norm(a[j])) > floor]
+            pairs = [
+                (cos(a[i], a[j]), i, j)
+                for i in range(m)
+                for j in range(i + 1, m)
+                if min(np.linalg.norm(a[i]), np.linalg.norm(a[j])) > floor
+            ]
             if not pairs or min(pairs)[0] >= weak - 1e-12:
                 break
             c, i, j = min(pairs)
@@ -181,8 +189,10 @@ def gcond(jacobians, momentum=0.85, staged=False, thresholds=(-0.8, -0.5, 0.0), 
                 w, l = i, j
             else:
                 strength = [np.linalg.norm(a[k]) / nu[k] for k in (i, j)]
-                score = [0.8 * max(0, cos(a[k], previous[k])) + 0.2 * x / sum(strength)
-                         for k, x in zip((i, j), strength)]
+                score = [
+                    0.8 * max(0, cos(a[k], previous[k])) + 0.2 * x / sum(strength)
+                    for k, x in zip((i, j), strength)
+                ]
                 w, l = (j, i) if score[1] > score[0] else (i, j)
             winners = (winners + [w])[-window:]
             if staged:

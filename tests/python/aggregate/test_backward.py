@@ -4,10 +4,9 @@ import socket
 
 import numpy as np
 import pytest
+import thalweg.aggregate as ag
 import torch
 from torch import nn
-
-import thalweg.aggregate as ag
 
 
 def problem(dtype=torch.float64, m=3):
@@ -18,7 +17,9 @@ def problem(dtype=torch.float64, m=3):
 
 
 def row_by_row(losses, params):
-    rows = [torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True) for loss in losses]
+    rows = [
+        torch.autograd.grad(loss, params, retain_graph=True, allow_unused=True) for loss in losses
+    ]
     return [
         torch.stack([torch.zeros_like(p) if r[k] is None else r[k] for r in rows])
         for k, p in enumerate(params)
@@ -199,9 +200,13 @@ def test_mtl_backward_equals_backward_on_the_trunk(aggregator, several):
 
     features, losses = forward()
     rows = row_by_row(losses, list(trunk.parameters()))
-    own = [torch.autograd.grad(loss, list(head.parameters()), retain_graph=True)
-           for loss, head in zip(losses, heads, strict=True)]
-    ag.mtl_backward(losses, features, [h.parameters() for h in heads], trunk.parameters(), aggregator())
+    own = [
+        torch.autograd.grad(loss, list(head.parameters()), retain_graph=True)
+        for loss, head in zip(losses, heads, strict=True)
+    ]
+    ag.mtl_backward(
+        losses, features, [h.parameters() for h in heads], trunk.parameters(), aggregator()
+    )
     for param, want in zip(trunk.parameters(), aggregator()(rows), strict=True):
         torch.testing.assert_close(param.grad, want)
     for head, wanted in zip(heads, own, strict=True):
@@ -231,16 +236,31 @@ def test_bad_calls_are_refused_before_grad_is_written():
     values = losses()
     cases = [
         (lambda: ag.backward([], params, ag.Mean()), "losses must be at least 1"),
-        (lambda: ag.backward([model(torch.ones(2, 5).double())], params, ag.Mean()), r"losses\[0\] must"),
+        (
+            lambda: ag.backward([model(torch.ones(2, 5).double())], params, ag.Mean()),
+            r"losses\[0\] must",
+        ),
         (lambda: ag.backward(torch.ones(3), params, ag.Mean()), "must be differentiable"),
         (lambda: ag.backward(values, [], ag.Mean()), "params must hold a tensor"),
         (lambda: ag.backward(values, params, ag.Mean(), memory="low"), "memory must be one of"),
-        (lambda: ag.backward(values, params, ag.TrimmedMean(1), memory="gramian"), "memory must be"),
+        (
+            lambda: ag.backward(values, params, ag.TrimmedMean(1), memory="gramian"),
+            "memory must be",
+        ),
         (lambda: ag.backward(values, params, ag.Mean(), chunk_size=0), "chunk_size must be"),
         (lambda: ag.backward(values, params, ag.Mean(), sync="mean"), "without a process group"),
-        (lambda: ag.backward(values, params, ag.UPGrad([1.0]), retain_graph=True), "preference must"),
-        (lambda: ag.mtl_backward(values, values[0], [[]], params, ag.Mean()), "tasks_params must be"),
-        (lambda: ag.mtl_backward(values, values[0], [params, [], []], params, ag.Mean()), "in common"),
+        (
+            lambda: ag.backward(values, params, ag.UPGrad([1.0]), retain_graph=True),
+            "preference must",
+        ),
+        (
+            lambda: ag.mtl_backward(values, values[0], [[]], params, ag.Mean()),
+            "tasks_params must be",
+        ),
+        (
+            lambda: ag.mtl_backward(values, values[0], [params, [], []], params, ag.Mean()),
+            "in common",
+        ),
     ]
     for call, message in cases:
         with pytest.raises(ValueError, match=message):

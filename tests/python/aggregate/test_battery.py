@@ -7,11 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-import torch
-from cases import CASES, jacobian
-
 import thalweg
 import thalweg.aggregate as ag
+import torch
+from cases import CASES, jacobian
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 

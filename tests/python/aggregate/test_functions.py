@@ -3,10 +3,9 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
+import thalweg.aggregate as ag
 import torch
 from cases import jacobian
-
-import thalweg.aggregate as ag
 from thalweg.aggregate import scalarize
 
 mpl.use("agg")
@@ -155,7 +154,9 @@ def test_dwa():
 def test_famo_gradient_is_that_of_its_definition():
     famo = scalarize.FAMO(3, lr=0.1, weight_decay=0.0)
     before = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64, requires_grad=True)
-    famo.load_state_dict({"theta": [0.3, -0.1, 0.2], "first": [0] * 3, "second": [0] * 3, "step": 0})
+    famo.load_state_dict(
+        {"theta": [0.3, -0.1, 0.2], "first": [0] * 3, "second": [0] * 3, "step": 0}
+    )
     z = torch.tensor(famo.weights)
     value = famo(before)
     c = (z / before.detach()).sum()

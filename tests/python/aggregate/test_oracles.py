@@ -3,10 +3,9 @@
 import numpy as np
 import oracles
 import pytest
+import thalweg.aggregate as ag
 import torch
 from cases import jacobian
-
-import thalweg.aggregate as ag
 from thalweg import _core
 
 
@@ -54,8 +53,12 @@ def test_config_lengths(length):
     rows = jacobian()
     norms = np.linalg.norm(rows, axis=1)
     common = {
-        "min": norms.min(), "max": norms.max(), "harmonic": 4 / (1 / norms).sum(),
-        "arithmetic": norms.mean(), "geometric": norms.prod() ** 0.25, 1: norms[1],
+        "min": norms.min(),
+        "max": norms.max(),
+        "harmonic": 4 / (1 / norms).sum(),
+        "arithmetic": norms.mean(),
+        "geometric": norms.prod() ** 0.25,
+        1: norms[1],
     }[length]
     direction = oracles.config(rows)
     direction /= np.linalg.norm(direction)
