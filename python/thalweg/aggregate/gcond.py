@@ -243,11 +243,11 @@ class GCond(Aggregator):
         if self.momentum == 0.0:
             return list(vectors)
         if self._velocity is None:
-            self._velocity = [vector * 0 for vector in vectors]
+            self._velocity = [new * 0 for new in vectors]
         correction = 1 - self.momentum**self._step
-        for velocity, vector in zip(self._velocity, vectors):
+        for velocity, new in zip(self._velocity, vectors):
             velocity *= self.momentum
-            velocity += (1 - self.momentum) * vector
+            velocity += (1 - self.momentum) * new
         return [velocity / correction for velocity in self._velocity]
 
     def _products(self, sums: list[Any], m: int) -> tuple[Vector, Vector, list[float]]:

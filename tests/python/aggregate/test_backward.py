@@ -1,5 +1,6 @@
 """From losses to `.grad` in torch."""
 
+import itertools
 import socket
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_instance_wise_losses_never_hold_the_jacobian(monkeypatch):
 
     torch.manual_seed(0)
     sizes = [16, 64, 64, 64, 64, 64, 10]
-    layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in zip(sizes, sizes[1:])]
+    layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(sizes)]
     model = nn.Sequential(*layers)
     monkeypatch.setattr(_backward, "_HELD", _backward._HELD >> 8)
     monkeypatch.setattr(_backward, "_BLOCK", _backward._BLOCK >> 8)
