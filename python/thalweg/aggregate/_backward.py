@@ -72,7 +72,7 @@ def backward(
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> backward([x[0], -x[0] + x[1]], [x], DualProj())
     >>> x.grad.tolist()
-    [0.25, 0.25]
+    [0.0, 0.5]
     """
     vector = vectorised(losses)
     wanted = trainable(params)

@@ -45,7 +45,7 @@ class PCD(Weighted):
     Examples
     --------
     >>> PCD()(np.array([[1.0, 0.0], [-1.0, 1.0]])).round(4).tolist()
-    [0.6926, 0.7214]
+    [0.6868, 0.7268]
     """
 
     _arguments = ("tau", "beta", "eps")

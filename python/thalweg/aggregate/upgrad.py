@@ -42,7 +42,7 @@ class UPGrad(Weighted):
     Examples
     --------
     >>> UPGrad()(np.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).round(4).tolist()
-    [0.2929, 1.9004, 1.9004]
+    [0.2924, 1.9006, 1.9006]
     """
 
     _arguments = ("preference", "compat")

@@ -149,6 +149,14 @@ def test_gcond(m, staged, rng):
         close(aggregator(step), want)
 
 
+def test_as_many_losses_as_dimensions(rng):
+    rows = rng.standard_normal((3, 3))
+    for aggregator in (ag.GCond(lambdas=[1.0, 2.0, 3.0]), ag.MConFIG(3), ag.SAMGS()):
+        assert aggregator(rows).shape == (3,)
+    weighted = ag.GCond(lambdas=[1.0, 2.0, 3.0])(rows)
+    close(weighted, ag.GCond()(rows * [[1.0], [2.0], [3.0]]))
+
+
 def test_gcond_accumulates_micro_batches(rng):
     batches = rng.standard_normal((4, 2, 9))
     whole, parts, single = ag.GCond(), ag.GCond(4), ag.GCond(4, stochastic=True, n_losses=2)
