@@ -50,7 +50,7 @@ class Aggregator(ABC):
     @abstractmethod
     def _aggregate(self, rows: Rows) -> Any: ...
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027  (most aggregators have nothing to forget)
         """Forget what earlier calls left behind."""
 
     def state_dict(self) -> dict[str, Any]:

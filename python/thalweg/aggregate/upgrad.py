@@ -12,7 +12,8 @@ from thalweg.aggregate._rows import Vector
 class UPGrad(Weighted):
     """Sum of the gradients, each projected so that it conflicts with none.
 
-    Use it by default: to first order no loss rises, and a loss weighs by the length of its gradient.
+    Use it by default: to first order no loss rises, and a loss weighs by the length of its
+    gradient.
 
     Parameters
     ----------
