@@ -44,7 +44,7 @@ def backward(
         Losses differentiated at a time by vmap; all by default, 1 for one after the other.
     memory : {"auto", "jacobian", "gramian"}, default "auto"
         "jacobian" holds all m gradients. "gramian" accumulates the Gramian over groups of
-        parameters, 64 MiB of Jacobian at a time (one parameter's Jacobian at least), then runs one ordinary
+        parameters, 64 MiB of Jacobian at a time (one parameter's at least), then runs one ordinary
         backward pass of the weighted loss; for aggregators with `weights`. "auto" does the latter
         from 256 MiB on.
     scaler : torch.amp.GradScaler, optional

@@ -191,7 +191,7 @@ def choice(value: str, name: str, allowed: Sequence[str]) -> str:
     return value
 
 
-def seed_of(seed: int | np.random.Generator | None) -> int:
+def seed_of(seed: Any) -> int:
     """A 63-bit key from None (fresh), an integer or a generator (which moves on)."""
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) >> 1

@@ -59,9 +59,9 @@ class GCond(Aggregator):
     Notes
     -----
     While some pair has a cosine below `weak`, the worst pair is arbitrated: the gradient that
-    agrees more with its own last resolved form, and is stronger than usual, keeps more of itself. State:
-    the accumulated and the last resolved gradients (m x d each), momentum (d), running lengths, last
-    winners.
+    agrees more with its own last resolved form, and is stronger than usual, keeps more of itself.
+    State: the accumulated and the last resolved gradients (m x d each), momentum (d), running
+    lengths, last winners.
 
     References
     ----------
