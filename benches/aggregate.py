@@ -12,9 +12,10 @@ import argparse
 import time
 
 import numpy as np
+import torch
+
 import thalweg
 import thalweg.aggregate as ag
-import torch
 
 SHAPES = [(2, 10**6), (8, 10**6), (32, 10**5), (128, 10**4)]
 
@@ -91,7 +92,8 @@ def main():
         shapes = [tuple(int(float(n)) for n in shape.split("x")) for shape in args.shapes]
     print(f"torch {torch.__version__}, numpy {np.__version__}, thalweg {thalweg.__version__}")
     print(
-        f"{'':24s} {'m x d':>12s} {'thr':>3s} {'ratio':>7s} {'quartiles':>15s} {'ours ms':>9s} {'peer ms':>9s}"
+        f"{'':24s} {'m x d':>12s} {'thr':>3s} {'ratio':>7s} {'quartiles':>15s}"
+        f" {'ours ms':>9s} {'peer ms':>9s}"
     )
     for threads in args.threads:
         torch.set_num_threads(threads)
@@ -106,7 +108,8 @@ def main():
                 ratio, best, n = compare(ours, peer, jacobian, args.seconds)
                 print(
                     f"{name:24s} {f'{m} x {d:.0e}':>12s} {threads:3d} {ratio[0]:7.3f}"
-                    f" {f'{ratio[1]:.3f}..{ratio[2]:.3f}':>15s} {best[0]:9.3f} {best[1]:9.3f}  n={n}",
+                    f" {f'{ratio[1]:.3f}..{ratio[2]:.3f}':>15s}"
+                    f" {best[0]:9.3f} {best[1]:9.3f}  n={n}",
                     flush=True,
                 )
 

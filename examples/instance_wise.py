@@ -6,10 +6,11 @@ example's loss rise to first order, train the same network on batches of 32. Und
 
 import time
 
-import thalweg.aggregate as ag
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
+
+import thalweg.aggregate as ag
 
 
 def data(noise=0.1):

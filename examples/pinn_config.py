@@ -1,16 +1,17 @@
 """A small physics-informed network with ConFIG: the viscous Burgers equation.
 
-Three losses compete: the equation inside, the initial and the boundary values. Their gradients differ
-in length by orders of magnitude and often point apart; the plain sum listens to the longest. Adam on
-the sum, ConFIG with Adam, and M-ConFIG with plain SGD (one loss a step, so a third of the backward
-passes) train the same network. Under a minute.
+Three losses compete: the equation inside, the initial and the boundary values. Their gradients
+differ in length by orders of magnitude and often point apart; the plain sum listens to the longest.
+Adam on the sum, ConFIG with Adam, and M-ConFIG with plain SGD (one loss a step, so a third of the
+backward passes) train the same network. Under a minute.
 """
 
 import math
 
-import thalweg.aggregate as ag
 import torch
 from torch import nn
+
+import thalweg.aggregate as ag
 
 VISCOSITY = 0.05
 

@@ -7,10 +7,11 @@ there. Runs in a few seconds.
 
 import sys
 
-import thalweg.aggregate as ag
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
+
+import thalweg.aggregate as ag
 
 LOOPS = torch.tensor([1, 0, 0, 0, 1, 0, 1, 0, 1, 1])  # 0, 4, 6, 8 and 9 enclose an area
 

@@ -1,12 +1,12 @@
 """Many gradients, one update: Jacobian aggregation.
 
-Call an aggregator with a Jacobian, a gradient a row: a numpy array or torch tensor of shape (m, d),
-or a list of per-parameter Jacobians, which is never concatenated. `backward` and `mtl_backward` do it
-for torch models. torch is imported only by what needs it.
+Call an aggregator with a Jacobian, a gradient a row: a numpy array or torch tensor of shape
+(m, d), or a list of per-parameter Jacobians, which is never concatenated. `backward` and
+`mtl_backward` do it for torch models. torch is imported only by what needs it.
 
-Which one: `UPGrad` unless you know better; `ConFIG` where the lengths differ by orders of magnitude;
-`MConFIG`, `scalarize.FAMO` where a backward pass is what costs; `PCD` for one loss that leads;
-`Krum`, `TrimmedMean` against corrupt gradients. `conflict` shows whether any of them is needed.
+Which one: `UPGrad` unless you know better; `ConFIG` where the lengths differ by orders of
+magnitude; `MConFIG`, `scalarize.FAMO` where a backward pass is what costs; `PCD` for one loss that
+leads; `Krum`, `TrimmedMean` against corrupt gradients. `conflict` shows whether any is needed.
 """
 
 from thalweg.aggregate._backward import backward, mtl_backward

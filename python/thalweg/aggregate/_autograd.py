@@ -105,7 +105,7 @@ def _grad(outputs: Any, params: Sequence[Any], rows: Sequence[Any], keep: bool) 
 
 
 def groups(params: Sequence[Any], m: int, limit: int) -> Iterable[list[Any]]:
-    """Parameters in groups whose Jacobians take at most `limit` bytes (a single one may take more)."""
+    """Parameters in groups whose Jacobians take at most `limit` bytes, or one parameter."""
     group: list[Any] = []
     total = 0
     for param in params:

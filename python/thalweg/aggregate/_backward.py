@@ -43,13 +43,13 @@ def backward(
     chunk_size : int, optional
         Losses differentiated at a time by vmap; all by default, 1 for one after the other.
     memory : {"auto", "jacobian", "gramian"}, default "auto"
-        "jacobian" holds all m gradients. "gramian" accumulates the Gramian over groups of parameters,
-        64 MiB of Jacobian at a time (one parameter's Jacobian at least), then runs one ordinary
+        "jacobian" holds all m gradients. "gramian" accumulates the Gramian over groups of
+        parameters, 64 MiB of Jacobian at a time (one parameter's at least), then runs one ordinary
         backward pass of the weighted loss; for aggregators with `weights`. "auto" does the latter
         from 256 MiB on.
     scaler : torch.amp.GradScaler, optional
-        Scales each loss; its gradient is unscaled before aggregation, and the result scaled, so that
-        `scaler.step` and `scaler.unscale_` work as usual.
+        Scales each loss; its gradient is unscaled before aggregation, and the result scaled, so
+        that `scaler.step` and `scaler.unscale_` work as usual.
     sync : {None, "mean"}
         "mean" averages the Jacobian (under "gramian": the Gramian) over the ranks of the default
         process group, so that all ranks aggregate the same numbers.
@@ -72,7 +72,7 @@ def backward(
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> backward([x[0], -x[0] + x[1]], [x], DualProj())
     >>> x.grad.tolist()
-    [0.25, 0.25]
+    [0.0, 0.5]
     """
     vector = vectorised(losses)
     wanted = trainable(params)

@@ -50,7 +50,7 @@ class Aggregator(ABC):
     @abstractmethod
     def _aggregate(self, rows: Rows) -> Any: ...
 
-    def reset(self) -> None:
+    def reset(self) -> None:  # noqa: B027  (most aggregators have nothing to forget)
         """Forget what earlier calls left behind."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -191,7 +191,7 @@ def choice(value: str, name: str, allowed: Sequence[str]) -> str:
     return value
 
 
-def seed_of(seed: int | np.random.Generator | None) -> int:
+def seed_of(seed: Any) -> int:
     """A 63-bit key from None (fresh), an integer or a generator (which moves on)."""
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0]) >> 1

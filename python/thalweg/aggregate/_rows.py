@@ -57,7 +57,7 @@ class Native:
 
     def graddrop(self, leak: Vector, seed: int, step: int, first: int) -> Any:
         out, view = self.new()
-        _core.aggregate_graddrop(self.array, leak, seed, step, first, view)
+        _core.aggregate_graddrop(self.array, leak.tolist(), seed, step, first, view)
         return out
 
     def trimmed_mean(self, trim: int) -> Any:

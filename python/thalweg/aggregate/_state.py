@@ -30,19 +30,16 @@ def zeros(rows: Rows, m: int) -> list[Any]:
 
 
 def sharing(like: Any, values: Any) -> Any:
-    """`values` in the kind, dtype and place of `like`; a vector of one value a row becomes a
-    column."""
+    """`values` in the kind, dtype and place of `like`."""
     if is_tensor(like):
         torch = sys.modules["torch"]
-        out = torch.as_tensor(values).to(device=like.device, dtype=like.dtype)
-    else:
-        out = np.asarray(values, dtype=like.dtype)
-    return out[:, None] if isinstance(values, np.ndarray) and is_column(like, values) else out
+        return torch.as_tensor(values).to(device=like.device, dtype=like.dtype)
+    return np.asarray(values, dtype=like.dtype)
 
 
-def is_column(like: Any, values: Any) -> bool:
-    """Whether `values` holds one number for each row of the matrix `like`."""
-    return bool(values.ndim == 1 and like.ndim == 2 and values.shape[0] == like.shape[0])
+def column(like: Any, values: Any) -> Any:
+    """One value a row, as a column in the kind, dtype and place of the matrix `like`."""
+    return sharing(like, values)[:, None]
 
 
 def kept(known: Any, key: Any, name: str) -> None:

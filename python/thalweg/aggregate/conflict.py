@@ -46,7 +46,8 @@ class Conflict:
 def conflict(jacobian: Any) -> Conflict:
     """Pairwise cosines, lengths and conflict rate of the rows of a Jacobian.
 
-    Look at it before choosing an aggregator: without conflict and with like lengths the mean will do.
+    Look at it before choosing an aggregator: without conflict and with like lengths the mean
+    will do.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import numpy as np
 from thalweg import _core
 from thalweg.aggregate._base import Aggregator, choice, integer, number, same_losses, vector
 from thalweg.aggregate._rows import Rows, Vector
-from thalweg.aggregate._state import kept, sharing, zeros
+from thalweg.aggregate._state import column, kept, sharing, zeros
 
 
 class GCond(Aggregator):
@@ -58,10 +58,10 @@ class GCond(Aggregator):
 
     Notes
     -----
-    While some pair has a cosine below `weak`, the worst pair is arbitrated: the gradient that agrees
-    more with its own last resolved form, and is stronger than usual, keeps more of itself. State: the
-    accumulated and the last resolved gradients (m x d each), momentum (d), running lengths, last
-    winners.
+    While some pair has a cosine below `weak`, the worst pair is arbitrated: the gradient that
+    agrees more with its own last resolved form, and is stronger than usual, keeps more of itself.
+    State: the accumulated and the last resolved gradients (m x d each), momentum (d), running
+    lengths, last winners.
 
     References
     ----------
@@ -219,7 +219,7 @@ class GCond(Aggregator):
         m = len(sums[0])
         if self.lambdas is not None:
             for total in sums:
-                total *= sharing(total, self.lambdas)
+                total *= column(total, self.lambdas)
         gramian, cross, previous = self._products(sums, m)
         coefficients, self._norms, self._winners = _core.aggregate_gcond(
             gramian,

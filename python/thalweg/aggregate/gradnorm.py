@@ -110,7 +110,8 @@ class GradNorm(Aggregator):
         raise AssertionError("unreachable: GradNorm is called with losses")
 
     def _learn(self, weights: Vector, norms: Vector, values: Vector) -> None:
-        assert self._theta is not None and self._first is not None
+        assert self._theta is not None
+        assert self._first is not None
         lengths = weights * norms
         rates = values / self._first
         target = lengths.mean() * (rates / rates.mean()) ** self.alpha

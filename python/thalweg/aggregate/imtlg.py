@@ -20,8 +20,8 @@ class IMTLG(Weighted):
 
     Notes
     -----
-    v = pinv(G) s with s_i = |g_i|, w = v / sum v; zero if the sum vanishes. Weights may be negative.
-    O(m^2 d + m^3).
+    v = pinv(G) s with s_i = |g_i|, w = v / sum v; zero if the sum vanishes. Weights may be
+    negative. O(m^2 d + m^3).
 
     References
     ----------

@@ -8,7 +8,7 @@ import numpy as np
 
 from thalweg.aggregate._base import Aggregator, integer, number, same_losses
 from thalweg.aggregate._rows import Rows
-from thalweg.aggregate._state import finite, kept, sharing, zeros
+from thalweg.aggregate._state import column, finite, kept, sharing, zeros
 from thalweg.aggregate.config import ConFIG
 
 
@@ -131,7 +131,7 @@ class MConFIG(Aggregator):
             return rows.each(lambda block: block.data[0] * 0)
         self._step_count += 1
         scale = [1 / (1 - beta1**t) for t in self._seen]
-        corrected = [sharing(moment, np.array(scale)) * moment for moment in self._moments]
+        corrected = [column(moment, np.array(scale)) * moment for moment in self._moments]
         vectors = self.aggregator(corrected)
         out = []
         for k, g in enumerate(vectors):

@@ -34,8 +34,8 @@ class PCD(Weighted):
     Notes
     -----
     With c_i = 1 / sqrt(v_i + eps), v_i the bias-corrected running mean of |g_i|^2:
-    d = argmin |d - c_1 g_1|^2 subject to (c_j g_j) . d >= tau_j |c_j g_j|^2, j >= 2; the update is d
-    with the length of g_1. Constraints that contradict one another are dropped. State: v and the
+    d = argmin |d - c_1 g_1|^2 subject to (c_j g_j) . d >= tau_j |c_j g_j|^2, j >= 2; the update is
+    d with the length of g_1. Constraints that contradict one another are dropped. State: v and the
     number of calls.
 
     References
@@ -45,7 +45,7 @@ class PCD(Weighted):
     Examples
     --------
     >>> PCD()(np.array([[1.0, 0.0], [-1.0, 1.0]])).round(4).tolist()
-    [0.6926, 0.7214]
+    [0.6868, 0.7268]
     """
 
     _arguments = ("tau", "beta", "eps")

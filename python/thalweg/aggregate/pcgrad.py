@@ -21,7 +21,8 @@ class PCGrad(Weighted):
     seed : int, numpy Generator or None, default None
         Key of the visiting orders.
     orders : array_like of int, shape (m, m), optional
-        Fixed visiting orders instead: row i is the permutation in which gradient i meets the others.
+        Fixed visiting orders instead: row i is the permutation in which gradient i meets
+        the others.
 
     Raises
     ------

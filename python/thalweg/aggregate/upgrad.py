@@ -12,7 +12,8 @@ from thalweg.aggregate._rows import Vector
 class UPGrad(Weighted):
     """Sum of the gradients, each projected so that it conflicts with none.
 
-    Use it by default: to first order no loss rises, and a loss weighs by the length of its gradient.
+    Use it by default: to first order no loss rises, and a loss weighs by the length of its
+    gradient.
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class UPGrad(Weighted):
     Examples
     --------
     >>> UPGrad()(np.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).round(4).tolist()
-    [0.2929, 1.9004, 1.9004]
+    [0.2924, 1.9006, 1.9006]
     """
 
     _arguments = ("preference", "compat")

@@ -163,7 +163,10 @@ def gcond(jacobians, momentum=0.85, staged=False, thresholds=(-0.8, -0.5, 0.0), 
     crit, main, weak = thresholds
     m, d = jacobians[0].shape
     nu, winners, previous, mom, outs = np.ones(m), [], np.zeros((m, d)), np.zeros(d), []
-    cos = lambda a, b: a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-300)
+
+    def cos(a, b):
+        return a @ b / max(np.linalg.norm(a) * np.linalg.norm(b), 1e-300)
+
     for t, jac in enumerate(jacobians, 1):
         a = jac.copy()
         nu = 0.95 * nu + 0.05 * np.linalg.norm(a, axis=1)
@@ -184,22 +187,22 @@ def gcond(jacobians, momentum=0.85, staged=False, thresholds=(-0.8, -0.5, 0.0), 
                 continue
             full = len(winners) >= window
             if full and all(w == i for w in winners):
-                w, l = j, i
+                w, y = j, i
             elif full and all(w == j for w in winners):
-                w, l = i, j
+                w, y = i, j
             else:
                 strength = [np.linalg.norm(a[k]) / nu[k] for k in (i, j)]
                 score = [
                     0.8 * max(0, cos(a[k], previous[k])) + 0.2 * x / sum(strength)
                     for k, x in zip((i, j), strength)
                 ]
-                w, l = (j, i) if score[1] > score[0] else (i, j)
-            winners = (winners + [w])[-window:]
+                w, y = (j, i) if score[1] > score[0] else (i, j)
+            winners = ([*winners, w])[-window:]
             if staged:
                 if c < crit:
-                    a[l] = 0
+                    a[y] = 0
                 else:
-                    a[l] = a[l] - dot / (a[w] @ a[w]) * a[w]
+                    a[y] = a[y] - dot / (a[w] @ a[w]) * a[w]
                 continue
             if c >= main:
                 angle = np.pi / 2 * (1 - np.clip((c - main) / (weak - main), 0, 1))
@@ -207,9 +210,9 @@ def gcond(jacobians, momentum=0.85, staged=False, thresholds=(-0.8, -0.5, 0.0), 
                 angle = np.pi / 2 + np.pi / 2 * ((c - main) / (crit - main)) ** 2
             else:
                 angle = np.pi
-            old_w, old_l = a[w].copy(), a[l].copy()
-            a[w] = old_w - np.sin(angle) * dot / (old_l @ old_l) * old_l
-            a[l] = old_l - np.sin(min(angle, np.pi / 2)) * dot / (old_w @ old_w) * old_w
+            old_w, old_y = a[w].copy(), a[y].copy()
+            a[w] = old_w - np.sin(angle) * dot / (old_y @ old_y) * old_y
+            a[y] = old_y - np.sin(min(angle, np.pi / 2)) * dot / (old_w @ old_w) * old_w
         previous = a
         mom = momentum * mom + (1 - momentum) * a.sum(0)
         outs.append(mom / (1 - momentum**t))

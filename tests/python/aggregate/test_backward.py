@@ -5,9 +5,10 @@ import socket
 
 import numpy as np
 import pytest
-import thalweg.aggregate as ag
 import torch
 from torch import nn
+
+import thalweg.aggregate as ag
 
 
 def problem(dtype=torch.float64, m=3):
@@ -60,17 +61,20 @@ def test_frozen_and_unreached_parameters():
     for memory in ("jacobian", "gramian"):
         model.zero_grad()
         ag.backward(losses(), params, ag.DualProj(), memory=memory)
-        assert model[0].bias.grad is None and stray.grad is None
+        assert model[0].bias.grad is None
+        assert stray.grad is None
         assert model[2].bias.grad is not None
 
 
 def test_a_loss_that_misses_a_parameter_counts_as_zeros():
     a, b = (torch.tensor([2.0], requires_grad=True) for _ in range(2))
     ag.backward([(a**2).sum(), (a * b).sum()], [a, b], ag.Sum(), chunk_size=1)
-    assert a.grad.tolist() == [6.0] and b.grad.tolist() == [2.0]
+    assert a.grad.tolist() == [6.0]
+    assert b.grad.tolist() == [2.0]
     a.grad = b.grad = None
     ag.backward([(a**2).sum(), (b**3).sum()], [a, b], ag.Sum(), chunk_size=1)
-    assert a.grad.tolist() == [4.0] and b.grad.tolist() == [12.0]
+    assert a.grad.tolist() == [4.0]
+    assert b.grad.tolist() == [12.0]
 
 
 def test_shared_parameters_count_once():
@@ -177,7 +181,8 @@ def test_instance_wise_losses_never_hold_the_jacobian(monkeypatch):
     x, y = torch.randn(64, 16), torch.randint(0, 10, (64,))
     losses = nn.functional.cross_entropy(model(x), y, reduction="none")
     ag.backward(losses, model.parameters(), ag.DualProj(), chunk_size=16)
-    assert len(held) > 3 and max(held) <= 64 * 4 * 64 * 65
+    assert len(held) > 3
+    assert max(held) <= 64 * 4 * 64 * 65
     got = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
     losses = nn.functional.cross_entropy(model(x), y, reduction="none")

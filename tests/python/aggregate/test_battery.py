@@ -7,10 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-import thalweg
-import thalweg.aggregate as ag
 import torch
 from cases import CASES, jacobian
+
+import thalweg
+import thalweg.aggregate as ag
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -36,10 +37,13 @@ def test_import_needs_no_torch():
 def test_output_is_in_kind(case, dtype):
     rows = jacobian(dtype=dtype)
     want = case.make()(rows)
-    assert want.dtype == dtype and want.shape == (40,) and np.isfinite(want).all()
+    assert want.dtype == dtype
+    assert want.shape == (40,)
+    assert np.isfinite(want).all()
     tensor = torch.tensor(rows)
     got = case.make()(tensor)
-    assert got.dtype == tensor.dtype and not got.requires_grad
+    assert got.dtype == tensor.dtype
+    assert not got.requires_grad
     np.testing.assert_array_equal(got.numpy(), want)
 
 

@@ -3,10 +3,11 @@
 import numpy as np
 import oracles
 import pytest
-import thalweg.aggregate as ag
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import thalweg.aggregate as ag
 
 BOTH = pytest.mark.parametrize(
     ("make", "oracle"), [(ag.UPGrad, oracles.upgrad), (ag.DualProj, oracles.dualproj)]

@@ -3,9 +3,10 @@
 import numpy as np
 import oracles
 import pytest
-import thalweg.aggregate as ag
 import torch
 from cases import jacobian
+
+import thalweg.aggregate as ag
 from thalweg import _core
 
 
@@ -80,7 +81,8 @@ def test_pcgrad_and_gradvac(rows, rng):
 
 def test_drawn_orders_are_permutations_and_differ_between_calls():
     first, second = (np.reshape(_core.aggregate_orders(3, step, 6), (6, 6)) for step in (0, 1))
-    assert (np.sort(first, axis=1) == np.arange(6)).all() and (first != second).any()
+    assert (np.sort(first, axis=1) == np.arange(6)).all()
+    assert (first != second).any()
     assert (first[0] != first[1]).any()
 
 
@@ -149,6 +151,14 @@ def test_gcond(m, staged, rng):
         close(aggregator(step), want)
 
 
+def test_as_many_losses_as_dimensions(rng):
+    rows = rng.standard_normal((3, 3))
+    for aggregator in (ag.GCond(lambdas=[1.0, 2.0, 3.0]), ag.MConFIG(3), ag.SAMGS()):
+        assert aggregator(rows).shape == (3,)
+    weighted = ag.GCond(lambdas=[1.0, 2.0, 3.0])(rows)
+    close(weighted, ag.GCond()(rows * [[1.0], [2.0], [3.0]]))
+
+
 def test_gcond_accumulates_micro_batches(rng):
     batches = rng.standard_normal((4, 2, 9))
     whole, parts, single = ag.GCond(), ag.GCond(4), ag.GCond(4, stochastic=True, n_losses=2)
@@ -170,12 +180,14 @@ def test_gcond_accumulates_micro_batches(rng):
 def test_mgda_is_the_shortest_in_the_hull(rows):
     weights = ag.MGDA().weights(rows @ rows.T)
     x = weights @ rows
-    assert weights.min() >= 0 and abs(weights.sum() - 1) < 1e-12
+    assert weights.min() >= 0
+    assert abs(weights.sum() - 1) < 1e-12
     # g_i . x >= |x|^2 for all i: x is the nearest point of the hull to the origin.
     slack = (rows @ x - x @ x) / (np.linalg.norm(rows, axis=1) * np.linalg.norm(x))
     assert slack.min() >= -1e-11
     loose = ag.MGDA(solver="frank_wolfe").weights(rows @ rows.T)
-    assert loose.min() >= -1e-12 and np.linalg.norm(loose @ rows) >= np.linalg.norm(x) * (1 - 1e-9)
+    assert loose.min() >= -1e-12
+    assert np.linalg.norm(loose @ rows) >= np.linalg.norm(x) * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("rows", matrices())
@@ -243,7 +255,8 @@ def test_pcd_is_optimal(rows, tau):
     d = weights / weights[0] @ unit
     slack = unit[1:] @ d - tau
     multipliers = weights[1:] / weights[0]
-    assert multipliers.min(initial=0.0) >= 0 and slack.min(initial=1.0) >= -1e-9
+    assert multipliers.min(initial=0.0) >= 0
+    assert slack.min(initial=1.0) >= -1e-9
     assert m == 1 or np.abs(multipliers * slack).max() <= 1e-9 * (1 + multipliers.max())
 
 

@@ -1,7 +1,7 @@
 """Loss-level baselines: many losses into one scalar, without a Jacobian.
 
-Each is called with the losses, a tensor of shape (m,) or a sequence of scalars, and returns a scalar
-to differentiate. torch is needed.
+Each is called with the losses, a tensor of shape (m,) or a sequence of scalars, and returns a
+scalar to differentiate. torch is needed.
 """
 
 from thalweg.aggregate.scalarize.dwa import DWA
