@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`aggregate`] | many gradients into one update, one file a method |
+//! | [`coordinate`] | coordinate descent: sparse linear models with certified gaps |
 //! | [`engine`] | chunks, threads, SIMD dispatch, element types, random numbers, reductions, errors |
 //! | [`linalg`] | small dense kernels that several methods share |
 //! | [`optim`] | optimizer steps, one file a rule |
@@ -11,6 +12,7 @@
 //! The crate knows no Python; the feature `python` adds the bindings that the package is built on.
 
 pub mod aggregate;
+pub mod coordinate;
 pub mod engine;
 pub mod linalg;
 pub mod optim;

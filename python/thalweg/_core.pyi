@@ -1,12 +1,19 @@
 # Written by `make stubs`; do not edit.
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "NetworkCore",
+    "NetworkTrainer",
+    "SearchFactorGraph",
+    "SearchFactorGraphState",
+    "SearchMaxSat",
+    "SearchMaxSatState",
+    "SearchPolyStep",
     "aggregate_alignedmtl",
     "aggregate_cagrad",
     "aggregate_combine",
@@ -28,6 +35,10 @@ __all__ = [
     "aggregate_pcgrad",
     "aggregate_trimmed_mean",
     "aggregate_upgrad",
+    "coordinate_block",
+    "coordinate_nmf",
+    "coordinate_path",
+    "coordinate_svm",
     "get_num_threads",
     "oblique_tree_train",
     "optim_check",
@@ -37,6 +48,156 @@ __all__ = [
     "optim_step",
     "set_num_threads",
 ]
+
+@final
+class NetworkCore:
+    def __new__(cls, layers: Sequence[tuple[str, Sequence[Any]]], loss: str) -> NetworkCore: ...
+    def parameters(self, /, layer: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...
+    def set_parameters(
+        self, /, layer: int, weights: NDArray[np.float32], bias: NDArray[np.float32]
+    ) -> None: ...
+    def check(self, /, features: NDArray[np.float32], target: Any) -> None: ...
+    def evaluate(self, /, features: NDArray[np.float32], target: Any) -> tuple[float, int]: ...
+    def outputs(self, /, features: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def probe(
+        self,
+        /,
+        features: NDArray[np.float32],
+        target: Any,
+        layer: int,
+        directions: NDArray[np.float32],
+        radius: NDArray[np.float32],
+    ) -> NDArray[np.float64]: ...
+
+@final
+class NetworkTrainer:
+    def __new__(
+        cls,
+        core: NetworkCore,
+        plans: Sequence[tuple[str, int, float, float]],
+        batch_size: int,
+        steps: int,
+        decay: float,
+        momentum: float,
+        epsilon: float,
+        patience: int,
+        seed: int,
+    ) -> NetworkTrainer: ...
+    def advance(
+        self, /, features: NDArray[np.float32], target: Any, count: int
+    ) -> tuple[float, int, int, int]: ...
+    def store(self, /, core: NetworkCore) -> None: ...
+    def state(self, /) -> tuple[int, NDArray[np.float32], list[int]]: ...
+    def restore(
+        self, /, step: int, velocity: NDArray[np.float32], silent: Sequence[int]
+    ) -> None: ...
+    @property
+    def step(self) -> int: ...
+
+@final
+class SearchFactorGraph:
+    def __new__(cls, domains: NDArray[np.uint32]) -> SearchFactorGraph: ...
+    def add_tables(self, /, scopes: NDArray[np.uint32], tables: NDArray[np.float64]) -> None: ...
+    def add(
+        self, /, kind: str, target: float, scopes: NDArray[np.uint32], weights: NDArray[np.float64]
+    ) -> None: ...
+    def evaluate(self, /, values: NDArray[np.uint32]) -> float: ...
+    def state(self, /, values: NDArray[np.uint32]) -> SearchFactorGraphState: ...
+    def polystep(
+        self, /, settings: Any, start: NDArray[np.uint32] | None, callback: Any
+    ) -> dict[Any, Any]: ...
+    @property
+    def terms(self) -> int: ...
+
+@final
+class SearchFactorGraphState:
+    def values(self, /) -> NDArray[np.uint32]: ...
+    def set(self, /, variables: NDArray[np.uint32], values: NDArray[np.uint32]) -> None: ...
+    def probe(
+        self,
+        /,
+        variables: NDArray[np.uint32],
+        values: NDArray[np.uint32],
+        offsets: NDArray[np.uintp],
+    ) -> NDArray[np.float64]: ...
+    @property
+    def cost(self) -> float: ...
+
+@final
+class SearchMaxSat:
+    def __new__(
+        cls,
+        variables: int,
+        literals: NDArray[np.int32],
+        offsets: NDArray[np.uintp],
+        weights: NDArray[np.uint64],
+    ) -> SearchMaxSat: ...
+    @staticmethod
+    def read(text: Sequence[int], name: str, weighted: bool) -> SearchMaxSat: ...
+    def write(self, /) -> bytes: ...
+    def arrays(self, /) -> Any: ...
+    def split(self, /, cost: int) -> tuple[int, int]: ...
+    def evaluate(self, /, assignments: NDArray[np.bool_]) -> Any: ...
+    def state(self, /, assignment: NDArray[np.bool_]) -> SearchMaxSatState: ...
+    def polystep(
+        self, /, settings: Any, start: NDArray[np.bool_] | None, callback: Any
+    ) -> dict[Any, Any]: ...
+    def polish(
+        self,
+        /,
+        seed: int,
+        max_flips: int | None,
+        seconds: float | None,
+        exponent: float,
+        start: NDArray[np.bool_],
+        callback: Any,
+    ) -> dict[Any, Any]: ...
+    @property
+    def clauses(self) -> int: ...
+    @property
+    def has_hard(self) -> bool: ...
+    @property
+    def total_weight(self) -> int: ...
+    @property
+    def variables(self) -> int: ...
+    @property
+    def weighted(self) -> bool: ...
+
+@final
+class SearchMaxSatState:
+    def assignment(self, /) -> NDArray[np.bool_]: ...
+    def gains(self, /) -> Any: ...
+    def flip(self, /, variables: NDArray[np.uint32]) -> None: ...
+    def probe(self, /, variables: NDArray[np.uint32], offsets: NDArray[np.uintp]) -> Any: ...
+    @property
+    def cost(self) -> int: ...
+
+@final
+class SearchPolyStep:
+    def __new__(
+        cls,
+        x0: NDArray[np.float64],
+        dim: int,
+        settings: Sequence[tuple[str, Any]],
+        groups: Sequence[int],
+        bounds: Any,
+        seed: int,
+    ) -> SearchPolyStep: ...
+    def ask(self, /) -> None: ...
+    def candidates(self, /, start: int, out: NDArray[np.float64]) -> None: ...
+    def offsets(self, /, start: int, out: NDArray[np.float64]) -> None: ...
+    def set_radii(self, /, group: int, step: float, probe: float) -> None: ...
+    def tell(self, /, costs: NDArray[np.float64]) -> None: ...
+    def restart(self, /, x: NDArray[np.float64]) -> None: ...
+    def population(self, /) -> int: ...
+    def groups(self, /) -> int: ...
+    def x(self, /) -> Any: ...
+    def best_x(self, /) -> Any: ...
+    def counters(self, /) -> tuple[int, int, int, bool]: ...
+    def costs(self, /) -> tuple[float, float, float]: ...
+    def radii(self, /, group: int) -> tuple[float, float, float]: ...
+    def save(self, /) -> Any: ...
+    def restore(self, /, saved: Sequence[tuple[str, NDArray[np.float64]]]) -> None: ...
 
 def aggregate_alignedmtl(
     gramian: Any, preference: NDArray[np.float64] | None = None, scale: str = "min"
@@ -94,6 +255,54 @@ def aggregate_upgrad(
     preference: NDArray[np.float64] | None = None,
     compat: tuple[float, float] | None = None,
 ) -> Any: ...
+def coordinate_block(
+    x: Any,
+    y: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    groups: Sequence[Sequence[int]],
+    norm: Sequence[float],
+    ridge: Sequence[float],
+    l1: float,
+    positive: bool,
+    intercept: bool,
+    settings: Any,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
+def coordinate_nmf(
+    x: Any,
+    xt: Any,
+    w: NDArray[np.float64],
+    h: NDArray[np.float64],
+    strengths: Sequence[float],
+    fix_h: bool,
+    tol: float,
+    max_iter: int,
+    callback: Any = None,
+) -> tuple[int, float, str]: ...
+def coordinate_path(
+    x: Any,
+    y: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    loss: str,
+    delta: float,
+    penalty: Any,
+    alphas: Sequence[float],
+    intercept: bool,
+    settings: Any,
+    start: tuple[NDArray[np.float64], float] | None = None,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
+def coordinate_svm(
+    x: Any,
+    y: NDArray[np.float64],
+    cost: NDArray[np.float64],
+    squared: bool,
+    scaling: float,
+    tol: float,
+    max_iter: int,
+    seed: int,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
 def get_num_threads() -> int: ...
 def oblique_tree_train(
     features: NDArray[np.float64],

@@ -58,5 +58,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     aggregate::register(module)?;
-    optim::register(module)
+    coordinate::register(module)?;
+    optim::register(module)?;
+    search::register(module)?;
+    network::register(module)?;
+    tree::register(module)
 }
