@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 import thalweg
 from thalweg.search.objectives import Attention, Dense, Layer, Network, Routed
 
@@ -134,7 +135,7 @@ def train(task, seed, epochs, data, plan):
         test = network.accuracy(Xt, yt)
         print(
             f"{task} seed {seed} epoch {entry.epoch}: cost {entry.cost:.4f} validation "
-            f"{100 * entry.validation_accuracy:.2f} test {100 * test:.2f} wall {entry.seconds:.1f} s "
+            f"{100 * entry.validation_accuracy:.2f} test {100 * test:.2f} wall {entry.seconds:.1f} "
             f"cpu {mark['cpu']:.1f} s, {entry.evaluations / 1e6:.2f} M evaluations, "
             f"{entry.evaluations / mark['cpu'] / 1e3:.0f} K a cpu second, silent {entry.silent} "
             f"healed {entry.healed}",
@@ -191,9 +192,8 @@ def main():
         plan = [Layer(int(p), float(rho), float(s), *rest) for p, rho, s, *rest in parts]
     start = time.perf_counter()
     test = [train(options.task, seed, options.epochs, data, plan) for seed in options.seeds]
-    print(
-        f"{options.task}: test {[round(100 * t, 2) for t in test]}, {time.perf_counter() - start:.0f} s"
-    )
+    shares = [round(100 * t, 2) for t in test]
+    print(f"{options.task}: test {shares}, {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

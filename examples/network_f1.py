@@ -1,6 +1,7 @@
 """Maximise F1 itself on an imbalanced checkerboard, with a network of sign units."""
 
 import numpy as np
+
 from thalweg.search.objectives import Dense, Layer, Network
 
 rng = np.random.default_rng(0)

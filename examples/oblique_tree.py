@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.tree import DecisionTreeClassifier
+
 from thalweg.search.objectives import ObliqueTree
 
 rng = np.random.default_rng(0)

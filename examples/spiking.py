@@ -5,6 +5,7 @@ Spikes are thresholds: their derivative is zero almost everywhere. Nothing here 
 
 import numpy as np
 from sklearn.datasets import load_digits
+
 from thalweg.search.objectives import Dense, Network
 
 X, y = load_digits(return_X_y=True)

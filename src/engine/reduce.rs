@@ -3,7 +3,8 @@
 use super::real::{Float, Lane, Real};
 use super::simd::{self, Kernel};
 
-const LANES: usize = 16;
+/// Independent accumulators: enough to hide the latency of additions.
+const LANES: usize = 64;
 
 /// Sum of squares, accumulated in f64.
 pub fn sum_of_squares<F: Float>(data: &[F]) -> f64 {
@@ -23,8 +24,8 @@ pub fn max_abs<F: Float>(data: &[F]) -> f64 {
         #[inline(always)]
         fn run(self) -> f64 {
             let larger = |a: Lane<F>, b: Lane<F>| Real::max(a, b);
-            let mut lanes = [Lane::<F>::of(0.0); 4 * LANES];
-            let blocks = self.0.chunks_exact(4 * LANES);
+            let mut lanes = [Lane::<F>::of(0.0); LANES];
+            let blocks = self.0.chunks_exact(LANES);
             let tail = blocks.remainder().iter();
             let tail = tail.fold(Lane::of(0.0), |acc, &x| larger(acc, Real::abs(Lane(x))));
             for block in blocks {
@@ -61,7 +62,7 @@ pub fn dot<F: Float>(a: &[F], b: &[F]) -> f64 {
     simd::dispatch(Dot(&a[..n], &b[..n]))
 }
 
-/// Folds 16 interleaved lanes, then the lanes in a fixed tree, then the tail.
+/// Folds interleaved lanes, then the lanes in a fixed tree, then the tail.
 fn fold<F: Float>(
     data: &[F],
     start: f64,

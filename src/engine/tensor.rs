@@ -374,21 +374,30 @@ fn to_f16<F: Float>(from: &[F], to: &mut [f16]) {
 /// # Errors
 /// [`Error::Overlap`] with the first pair found.
 pub fn check_overlap(
-    written: impl Iterator<Item = Range<usize>>,
+    written: impl Iterator<Item = Range<usize>> + Clone,
     read: impl Iterator<Item = Range<usize>>,
     name: impl Fn(bool, usize) -> String,
 ) -> Result<()> {
-    let mut spans: Vec<(Range<usize>, usize)> =
-        written.zip(0..).filter(|(span, _)| !span.is_empty()).collect();
-    spans.sort_unstable_by_key(|(span, _)| span.start);
-    if let Some(pair) = spans.windows(2).find(|pair| pair[1].0.start < pair[0].0.end) {
-        let (first, second) = (pair[0].1.min(pair[1].1), pair[0].1.max(pair[1].1));
+    let mut spans: Vec<[usize; 2]> =
+        written.clone().filter(|span| !span.is_empty()).map(|s| [s.start, s.end]).collect();
+    spans.sort_unstable();
+    let number = |[start, end]: [usize; 2], skip: usize| {
+        let mut numbers = written.clone().zip(0..).filter(|(span, _)| *span == (start..end));
+        numbers.nth(skip).map_or(0, |(_, number)| number)
+    };
+    if let Some(pair) = spans.windows(2).find(|pair| pair[1][0] < pair[0][1]) {
+        let twice = usize::from(pair[0] == pair[1]);
+        let (first, second) = (number(pair[0], 0), number(pair[1], twice));
+        let (first, second) = (first.min(second), first.max(second));
         return Err(Error::Overlap { first: name(true, first), second: name(true, second) });
     }
     for (span, index) in read.zip(0..).filter(|(span, _)| !span.is_empty()) {
-        let after = spans.partition_point(|(other, _)| other.end <= span.start);
-        if let Some((_, other)) = spans.get(after).filter(|(other, _)| other.start < span.end) {
-            return Err(Error::Overlap { first: name(false, index), second: name(true, *other) });
+        let after = spans.partition_point(|&[_, end]| end <= span.start);
+        if let Some(&other) = spans.get(after).filter(|&&[start, _]| start < span.end) {
+            return Err(Error::Overlap {
+                first: name(false, index),
+                second: name(true, number(other, 0)),
+            });
         }
     }
     Ok(())

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-import thalweg
 from network_oracle import cost, forward, matrices, probe
+
+import thalweg
 from thalweg.search.objectives import Attention, Dense, Layer, Network, Routed
 
 LIF = {"beta": 0.75, "threshold": 1.0, "steps": 9}
@@ -161,7 +162,8 @@ def test_training_a_sign_network_on_the_0_1_loss():
     )
     before = network.accuracy(X, y)
     out = network.train(X, y, epochs=60, batch_size=250, validation=(X, y), seed=3)
-    assert out.steps == 240 and len(out.history) == 60
+    assert out.steps == 240
+    assert len(out.history) == 60
     assert out.history[-1].validation_accuracy == network.accuracy(X, y)
     assert network.accuracy(X, y) > max(0.97, before)
 
@@ -202,7 +204,8 @@ def test_the_objective_serves_any_searcher():
     f = network.objective(X, y)
     assert f(theta) == network.evaluate(X, y)
     costs = f(np.stack([theta, theta + 0.1]))
-    assert costs[0] == f(theta) and costs[1] != costs[0]
+    assert costs[0] == f(theta)
+    assert costs[1] != costs[0]
     assert (network.theta == theta).all()
 
 
@@ -304,6 +307,8 @@ def test_stops_in_time_and_on_request():
     X, y = moons(500, rng)
     network = Network([Dense.random(2, 8, rng=0), Dense.random(8, 2, "linear", rng=1)])
     out = network.train(X, y, epochs=10_000, batch_size=50, seconds=0.05)
-    assert "time" in out.message and out.steps < 100_000
+    assert "time" in out.message
+    assert out.steps < 100_000
     out = network.train(X, y, epochs=50, batch_size=50, callback=lambda entry: entry.epoch == 2)
-    assert len(out.history) == 2 and "callback" in out.message
+    assert len(out.history) == 2
+    assert "callback" in out.message

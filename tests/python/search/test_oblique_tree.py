@@ -1,7 +1,8 @@
-"""Oblique trees: they fit what hyperplanes separate, are functions of the seed, refuse bad input."""
+"""Oblique trees: they fit what hyperplanes separate, follow the seed, refuse bad input."""
 
 import numpy as np
 import pytest
+
 import thalweg
 from thalweg.search.objectives import ObliqueTree
 
