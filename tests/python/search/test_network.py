@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from network_oracle import cost, forward, matrices, probe
+from search.network_oracle import cost, forward, matrices, probe
 
 import thalweg
 from thalweg.search.objectives import Attention, Dense, Layer, Network, Routed
