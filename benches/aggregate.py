@@ -92,7 +92,7 @@ def main():
         shapes = [tuple(int(float(n)) for n in shape.split("x")) for shape in args.shapes]
     print(f"torch {torch.__version__}, numpy {np.__version__}, thalweg {thalweg.__version__}")
     print(
-        f"{'':24s} {'m x d':>12s} {'thr':>3s} {'ratio':>7s} {'quartiles':>15s}"
+        f"{'':24s} {'m x d':>12s} {'n':>3s} {'ratio':>7s} {'quartiles':>15s}"
         f" {'ours ms':>9s} {'peer ms':>9s}"
     )
     for threads in args.threads:
