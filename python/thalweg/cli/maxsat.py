@@ -169,8 +169,10 @@ def _interrupt(_number: int, _frame: Any) -> None:
 
 @contextmanager
 def _on_terminate(handler: Any) -> Iterator[None]:
-    """Answer SIGTERM by `handler`, which stands for SIGINT too where it ignores."""
-    numbers = [signal.SIGTERM, signal.SIGINT] if handler == signal.SIG_IGN else [signal.SIGTERM]
+    """Answer SIGTERM and SIGINT by `handler`, whatever was inherited: shells start jobs in the
+    background with SIGINT ignored.
+    """
+    numbers = [signal.SIGTERM, signal.SIGINT]
     try:
         before = [(number, signal.signal(number, handler)) for number in numbers]
     except ValueError:

@@ -215,11 +215,12 @@ impl ObliqueTree {
     /// Samples that reach each node.
     fn reached(&self, sides: &[Vec<bool>], samples: usize) -> Vec<Vec<usize>> {
         let mut reached = vec![Vec::new(); self.nodes()];
-        for n in 0..samples {
+        for sample in 0..samples {
             let mut node = 0;
             while node < self.nodes() {
-                reached[node].push(n);
-                node = 2 * node + 1 + usize::from(sides[node][n]);
+                reached[node].push(sample);
+                let side = &sides[node];
+                node = 2 * node + 1 + usize::from(side[sample]);
             }
         }
         reached

@@ -18,7 +18,7 @@ pub trait Tally:
 {
     /// Packed truths of a clause: their number, and the xor of the variables that give them.
     type Truths: Truths;
-    /// From a weight, which [`MaxSat::narrow`] has found to fit.
+    /// From a weight, which `MaxSat::narrow` has found to fit.
     fn of(weight: i64) -> Self;
     /// The value as a cost.
     fn wide(self) -> i64;

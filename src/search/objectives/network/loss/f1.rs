@@ -1,7 +1,7 @@
 //! One minus the F1 score of class 1: F1 = 2 TP / (predicted + actual positives).
 //!
 //! Two counts change with the outputs, true and predicted positives. One number carries both, the
-//! second in units of [`UNIT`]: small integers, so every float sum of them is exact.
+//! second in units of `UNIT`: small integers, so every float sum of them is exact.
 
 use super::predict;
 use crate::engine::lanes::{LANES, Lanes};

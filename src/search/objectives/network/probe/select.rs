@@ -122,7 +122,7 @@ impl<'a> Select<'a> {
 
     fn moves_one_output(&self) -> bool {
         self.part > 0
-            && (self.part % 2 == 0
+            && (self.part.is_multiple_of(2)
                 || matches!(self.network.layers[self.layer], Layer::Attention { .. }))
     }
 
