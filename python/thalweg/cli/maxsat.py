@@ -169,8 +169,9 @@ def _interrupt(_number: int, _frame: Any) -> None:
 
 @contextmanager
 def _on_terminate(handler: Any) -> Iterator[None]:
-    """Answer SIGTERM and SIGINT by `handler`, whatever was inherited: shells start jobs in the
-    background with SIGINT ignored.
+    """Answer SIGTERM and SIGINT by `handler`.
+
+    SIGINT too, since shells start jobs in the background with it ignored.
     """
     numbers = [signal.SIGTERM, signal.SIGINT]
     try:
