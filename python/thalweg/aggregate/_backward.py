@@ -68,6 +68,7 @@ def backward(
 
     Examples
     --------
+    >>> from thalweg.aggregate import DualProj, backward
     >>> import torch
     >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
     >>> backward([x[0], -x[0] + x[1]], [x], DualProj())
@@ -136,6 +137,7 @@ def mtl_backward(
 
     Examples
     --------
+    >>> from thalweg.aggregate import Mean
     >>> import torch
     >>> w, a, b = (torch.tensor(v, requires_grad=True) for v in (1.0, 2.0, -1.0))
     >>> z = w * 3.0

@@ -32,6 +32,8 @@ def gramian(jacobian: Any) -> Any:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import gramian
     >>> gramian(np.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
     [[5.0, 11.0], [11.0, 25.0]]
     """

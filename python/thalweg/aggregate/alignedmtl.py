@@ -36,6 +36,8 @@ class AlignedMTL(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import AlignedMTL
     >>> AlignedMTL()(np.array([[2.0, 0.0], [0.0, 1.0]])).round(4).tolist()
     [0.5, 0.5]
     """

@@ -39,6 +39,8 @@ class CAGrad(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import CAGrad
     >>> CAGrad(c=0.0)(np.array([[1.0, 0.0], [0.0, 3.0]])).tolist()
     [0.5, 1.5]
     """

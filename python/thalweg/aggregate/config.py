@@ -43,6 +43,8 @@ class ConFIG(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import ConFIG
     >>> ConFIG()(np.array([[2.0, 0.0], [0.0, 1.0]])).round(4).tolist()
     [1.5, 1.5]
     """

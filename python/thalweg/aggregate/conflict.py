@@ -66,6 +66,8 @@ def conflict(jacobian: Any) -> Conflict:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import conflict
     >>> print(conflict(np.array([[1.0, 0.0], [-3.0, 4.0]])))
     100% of pairs conflict; norms [1. 5.]; worst pair (0, 1) at cosine -0.600
     """
@@ -94,6 +96,8 @@ class ConflictHistory:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import ConflictHistory
     >>> history = ConflictHistory(["class", "shape"])
     >>> history.update(np.array([[1.0, 0.0], [-1.0, 1.0]])).rate
     1.0

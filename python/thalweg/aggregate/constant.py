@@ -23,6 +23,8 @@ class Constant(Linear):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import Constant
     >>> Constant([1.0, 0.5])(np.array([[1.0, 0.0], [2.0, 4.0]])).tolist()
     [2.0, 2.0]
     """

@@ -40,6 +40,8 @@ class DualProj(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import DualProj
     >>> DualProj()(np.array([[1.0, 0.0], [-3.0, 1.0]])).round(4).tolist()
     [0.0, 0.5]
     """

@@ -32,6 +32,8 @@ class FairGrad(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import FairGrad
     >>> FairGrad(alpha=1.0)(np.array([[2.0, 0.0], [0.0, 1.0]])).round(4).tolist()
     [1.0, 1.0]
     """

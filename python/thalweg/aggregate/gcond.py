@@ -69,6 +69,8 @@ class GCond(Aggregator):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import GCond
     >>> GCond(momentum=0.0)(np.array([[1.0, 0.0], [0.0, 1.0]])).tolist()
     [1.0, 1.0]
     """

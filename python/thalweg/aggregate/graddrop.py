@@ -39,6 +39,8 @@ class GradDrop(Aggregator):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import GradDrop
     >>> GradDrop(seed=0)(np.array([[1.0, -2.0], [3.0, -4.0]])).tolist()
     [4.0, -6.0]
     """

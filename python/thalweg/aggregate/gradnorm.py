@@ -44,6 +44,8 @@ class GradNorm(Aggregator):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import GradNorm
     >>> aggregator = GradNorm()
     >>> aggregator(np.array([[1.0, 0.0], [0.0, 3.0]]), [1.0, 1.0]).tolist()
     [1.0, 3.0]

@@ -42,6 +42,8 @@ class GradVac(PCGrad):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import GradVac
     >>> GradVac(seed=0)(np.array([[1.0, 0.0], [-1.0, 1.0]])).round(4).tolist()
     [0.5, 1.5]
     """

@@ -29,6 +29,8 @@ class IMTLG(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import IMTLG
     >>> IMTLG()(np.array([[2.0, 0.0], [0.0, 1.0]])).round(4).tolist()
     [0.6667, 0.6667]
     """

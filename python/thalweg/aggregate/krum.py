@@ -42,6 +42,8 @@ class Krum(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import Krum
     >>> rows = np.array([[1.0, 0.0], [1.1, 0.0], [0.9, 0.0], [90.0, 9.0]])
     >>> Krum(1)(rows).tolist()
     [1.0, 0.0]

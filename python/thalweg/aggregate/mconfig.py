@@ -47,6 +47,8 @@ class MConFIG(Aggregator):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import MConFIG
     >>> aggregator = MConFIG(2)
     >>> aggregator.step(np.array([2.0, 0.0]), 0).tolist()
     [0.0, 0.0]

@@ -19,6 +19,8 @@ class Mean(Linear):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import Mean
     >>> Mean()(np.array([[1.0, 0.0], [3.0, 4.0]])).tolist()
     [2.0, 2.0]
     """

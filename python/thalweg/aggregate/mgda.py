@@ -37,6 +37,8 @@ class MGDA(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import MGDA
     >>> MGDA()(np.array([[2.0, 0.0], [0.0, 1.0]])).round(4).tolist()
     [0.4, 0.8]
     """

@@ -34,6 +34,8 @@ class NashMTL(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import NashMTL
     >>> NashMTL(max_norm=0.0)(np.array([[2.0, 0.0], [0.0, 1.0]])).round(4).tolist()
     [1.0, 1.0]
     """

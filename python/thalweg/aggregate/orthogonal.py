@@ -48,6 +48,8 @@ def orthogonal(forward: Any, backward: Any, eta: float = 1.0, *, floor: float = 
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import orthogonal
     >>> orthogonal(np.array([1.0, 0.0]), np.array([3.0, 2.0])).tolist()
     [1.0, 2.0]
     """

@@ -44,6 +44,8 @@ class PCD(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import PCD
     >>> PCD()(np.array([[1.0, 0.0], [-1.0, 1.0]])).round(4).tolist()
     [0.6868, 0.7268]
     """

@@ -41,6 +41,8 @@ class PCGrad(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import PCGrad
     >>> PCGrad(seed=0)(np.array([[1.0, 0.0], [-1.0, 1.0]])).round(4).tolist()
     [0.5, 1.5]
     """

@@ -29,6 +29,8 @@ class Random(Linear):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import Random
     >>> weights = Random(seed=0).weights(np.eye(3))
     >>> bool((weights > 0).all()), round(float(weights.sum()), 12)
     (True, 1.0)

@@ -47,6 +47,8 @@ class SAMGS(Aggregator):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import SAMGS
     >>> SAMGS(gamma=0.9)(np.array([[3.0, 0.0], [0.0, 1.0]])).tolist()
     [4.0, 4.0]
     """

@@ -17,6 +17,8 @@ class Sum(Linear):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import Sum
     >>> Sum()(np.array([[1.0, 0.0], [3.0, 4.0]])).tolist()
     [4.0, 4.0]
     """

@@ -34,6 +34,8 @@ class TrimmedMean(Aggregator):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import TrimmedMean
     >>> TrimmedMean(1)(np.array([[1.0], [2.0], [300.0]])).tolist()
     [2.0]
     """

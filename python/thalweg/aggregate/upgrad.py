@@ -42,6 +42,8 @@ class UPGrad(Weighted):
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from thalweg.aggregate import UPGrad
     >>> UPGrad()(np.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])).round(4).tolist()
     [0.2924, 1.9006, 1.9006]
     """

@@ -30,6 +30,7 @@ class DWA:
 
     Examples
     --------
+    >>> from thalweg.aggregate.scalarize import DWA
     >>> import torch
     >>> float(DWA()(torch.tensor([1.0, 3.0])))
     4.0

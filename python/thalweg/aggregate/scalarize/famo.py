@@ -40,6 +40,7 @@ class FAMO:
 
     Examples
     --------
+    >>> from thalweg.aggregate.scalarize import FAMO
     >>> import torch
     >>> famo = FAMO(2)
     >>> loss = famo(torch.tensor([1.0, 2.0], requires_grad=True))

@@ -20,6 +20,7 @@ class GeometricMean:
 
     Examples
     --------
+    >>> from thalweg.aggregate.scalarize import GeometricMean
     >>> import torch
     >>> round(float(GeometricMean()(torch.tensor([1.0, 4.0]))), 5)
     2.0

@@ -32,6 +32,7 @@ class IMTLL:
 
     Examples
     --------
+    >>> from thalweg.aggregate.scalarize import IMTLL
     >>> import torch
     >>> float(IMTLL(2)(torch.tensor([1.0, 3.0])).detach())
     4.0

@@ -33,6 +33,7 @@ class STCH:
 
     Examples
     --------
+    >>> from thalweg.aggregate.scalarize import STCH
     >>> import torch
     >>> round(float(STCH(mu=1e-3)(torch.tensor([1.0, 4.0]))), 5)
     2.0

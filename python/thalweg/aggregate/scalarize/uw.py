@@ -33,6 +33,7 @@ class UW:
 
     Examples
     --------
+    >>> from thalweg.aggregate.scalarize import UW
     >>> import torch
     >>> float(UW(2)(torch.tensor([1.0, 3.0])).detach())
     2.0
