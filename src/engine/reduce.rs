@@ -33,7 +33,7 @@ pub fn max_abs<F: Float>(data: &[F]) -> f64 {
                     *lane = larger(*lane, Real::abs(Lane(x)));
                 }
             }
-            lanes.into_iter().fold(tail, larger).0.to_f64()
+            larger(tree(lanes, larger), tail).0.to_f64()
         }
     }
     simd::dispatch(MaxAbs(data))
@@ -90,7 +90,7 @@ fn fold<F: Float>(
 }
 
 #[inline(always)]
-fn tree(mut lanes: [f64; LANES], join: impl Fn(f64, f64) -> f64) -> f64 {
+fn tree<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
     let mut width = LANES / 2;
     while width > 0 {
         for i in 0..width {

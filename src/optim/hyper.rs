@@ -67,8 +67,8 @@ numbers! {
     NonNegative: "a finite number >= 0", |x| x >= 0.0 && x.is_finite();
     /// The rate of an exponential average.
     Decay: "in [0, 1)", |x| (0.0..1.0).contains(&x);
-    /// Any finite number.
-    Finite: "a finite number", |x| x.is_finite();
+    /// A coefficient of a polynomial that is iterated.
+    Coefficient: "in [-1000, 1000]", |x| x.abs() <= 1000.0;
     /// A count of at least 1.
     Count: "an integer >= 1", |x| x >= 1.0 && x.fract() == 0.0 && x <= 1e15;
     /// A seed.

@@ -1,7 +1,7 @@
 //! What a rule's file needs.
 
 pub(crate) use super::hyper::{
-    Count, Decay, EpsMode, Finite, Flag, NonNegative, Optional, Positive, Seed, choice,
+    Coefficient, Count, Decay, EpsMode, Flag, NonNegative, Optional, Positive, Seed, choice,
 };
 pub(crate) use super::rule::{Launch, Probe, Reduce, Rule, State, Step, rule, zeros};
 pub(crate) use crate::engine::Real;

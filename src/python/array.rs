@@ -117,6 +117,17 @@ impl Torch {
             None => by_attributes(tensor).map(|array| array.span_like(like)),
         }
     }
+
+    /// The memory of a plain tensor of one element.
+    pub fn scalar(&self, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Span>> {
+        match self.describe {
+            Some(describe) => Ok(descriptor(describe, tensor).and_then(|found| found.scalar())),
+            None => {
+                let array = by_attributes(tensor)?;
+                Ok(array.span().filter(|span| array.cpu && span.len == 1))
+            }
+        }
+    }
 }
 
 /// The descriptor function of DLPack's exchange table, if this torch has one.
@@ -192,6 +203,13 @@ impl DlTensor {
     }
 
     #[inline]
+    fn scalar(&self) -> Option<Span> {
+        let single = (0..self.axes()?).all(|k| self.axis(k).0 == 1);
+        let (data, len) = (self.start(), 1);
+        let dtype = self.dtype().filter(|_| self.is_cpu() && single)?;
+        Some(Span { data, len, dtype, writable: true })
+    }
+
     fn span_like(&self, like: &Array) -> Option<Span> {
         if self.strides.is_null() {
             return self.array()?.span_like(like);

@@ -188,7 +188,11 @@ impl<'a, 'py> Gather<'a, 'py> {
         let Some(x) = x else { return Ok(false) };
         let (t, counter) = match counter {
             Some(counter) => {
-                let span = self.view(&counter)?.filter(|view| view.cpu).and_then(|v| v.span());
+                let span = match self.torch {
+                    Some(torch) if torch.is_plain(&counter) => torch.scalar(&counter)?,
+                    Some(_) => None,
+                    None => self.view(&counter)?.and_then(|view| view.span()),
+                };
                 let found = span.and_then(|span| span.scalar().map(|value| (value, span)));
                 let (value, span) = found.ok_or_else(|| {
                     let allowed = "a float32 or float64 scalar on the CPU";

@@ -29,7 +29,7 @@ class Muon(Optimizer):
     nesterov : bool, default True
         Look ahead.
     ns_coefficients : tuple of float
-        Polynomial of the Newton-Schulz iteration.
+        Polynomial of the Newton-Schulz iteration, each in [-1000, 1000].
     eps : float, default 1e-7
         Least norm the direction is divided by, > 0.
     ns_steps : int, default 5

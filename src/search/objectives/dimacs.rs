@@ -1,7 +1,7 @@
 //! DIMACS CNF and WCNF: the text formats of the SAT and MAX-SAT competitions.
 //!
 //!   p cnf VARIABLES CLAUSES           clauses of literals, each ended by 0, across lines at will
-//!   p wcnf VARIABLES CLAUSES [TOP]    the same, a weight before each; weights >= TOP are hard
+//!   p wcnf VARIABLES CLAUSES \[TOP\]    the same, a weight before each; weights >= TOP are hard
 //!   no header (MaxSAT Evaluation 2022 and later): `WEIGHT literals 0` or `h literals 0`
 //!
 //! Lines that begin with c are comments; a line that begins with % ends the text, as in SATLIB.
