@@ -170,15 +170,6 @@ pub trait Lookup {
     fn get(&self, key: &str, index: Option<usize>) -> Result<Option<Value>>;
 }
 
-/// All defaults.
-#[derive(Debug)]
-pub struct Defaults;
-impl Lookup for Defaults {
-    fn get(&self, _: &str, _: Option<usize>) -> Result<Option<Value>> {
-        Ok(None)
-    }
-}
-
 impl Lookup for [(&str, Option<usize>, Value)] {
     fn get(&self, key: &str, index: Option<usize>) -> Result<Option<Value>> {
         let found = self.iter().find(|(k, i, _)| *k == key && *i == index);

@@ -220,7 +220,9 @@ impl<F: Float> Kernel for Gradient<'_, F> {
         for ((out, &g), &x) in self.out.iter_mut().zip(self.g).zip(self.x) {
             // min and max keep NaN.
             let g = (Lane(g) * factor).min(limit).max(-limit);
-            *out = (g + coupled * Lane(x)).0;
+            // Without decay an infinite x must not make the gradient NaN.
+            let decay = Real::select(coupled.eq(T::<F>::of(0.0)), coupled, coupled * Lane(x));
+            *out = (g + decay).0;
         }
     }
 }
@@ -284,5 +286,18 @@ impl<F: Float> Kernel for Apply<'_, F> {
             let towards = (step.ge(zero) & old.ge(zero)) | (step.le(zero) & old.le(zero));
             *x = (old - (step + Real::select(towards, cautious * old, zero))).0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gradient_without_coupled_decay_does_not_see_the_parameter() {
+        let modifiers = Modifiers { maximize: true, ..Modifiers::new((Decay::Coupled, 0.0)) };
+        let factors = Factors::new(&modifiers, 1.0, 1.0, 0.1);
+        let (x, g, mut spare) = ([f64::INFINITY, 1.0], [2.0, -3.0], [0.0; 2]);
+        assert_eq!(factors.gradient(&x, &g, &mut spare), [-2.0, 3.0]);
     }
 }

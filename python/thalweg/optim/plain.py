@@ -102,7 +102,7 @@ def _step_one(
         g = g.clamp(-group["clip_value"], group["clip_value"])
     g = -g if group["maximize"] else g
     weight_decay, lr = group["weight_decay"], group["lr"]
-    if group["decay"] == "coupled":
+    if group["decay"] == "coupled" and weight_decay != 0.0:
         g = g + weight_decay * x
     states = [_wide(state[name]) for name in names]
     u, *states = optimizer.reference(x, g, *states, t=t, **hyper)
