@@ -188,6 +188,9 @@ impl Gram {
         newton_too: bool,
     ) {
         let stride = support.len();
+        if stride == 0 {
+            return;
+        }
         let cols: Vec<usize> = support.iter().map(|&k| self.cols[k]).collect();
         let w0: Vec<f64> = support.iter().map(|&k| w[k]).collect();
         let q0: Vec<f64> = support.iter().map(|&k| q[k]).collect();

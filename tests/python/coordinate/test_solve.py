@@ -168,6 +168,18 @@ def test_residual_and_inner_product_solvers_agree():
     np.testing.assert_allclose(big.objective, small.objective, rtol=1e-9)
 
 
+def test_the_support_may_empty_on_the_way():
+    # In some of these every coefficient enters and leaves again before the solver stops.
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((6, 6)) * rng.choice([0.0, 1.0, 10.0], 6)
+        y = rng.standard_normal(6) + X[:, 0]
+        alpha = max(np.abs(X.T @ (y - y.mean())).max() / 6, 1e-3) / rng.choice([1.0, 5.0, 20.0])
+        found = solve(X, y, alpha, penalty="elastic_net", l1_ratio=0.7, positive=True, tol=1e-8)
+        assert found.success
+        assert (found.coef >= 0).all()
+
+
 @pytest.mark.parametrize("selection", ["cyclic", "shuffled", "random"])
 def test_orders_reach_the_same_optimum(data, selection):
     X, y = data
