@@ -64,6 +64,11 @@ pub fn sum_of_squares<F: Float>(data: &[F]) -> f64 {
     sum([data], |[x]| x.to_f64() * x.to_f64())
 }
 
+/// Sum of absolute values, accumulated in f64.
+pub fn sum_of_abs<F: Float>(data: &[F]) -> f64 {
+    sum([data], |[x]| x.to_f64().abs())
+}
+
 /// Inner product, accumulated in f64; the longer slice is cut.
 pub fn dot<F: Float>(a: &[F], b: &[F]) -> f64 {
     let n = a.len().min(b.len());
@@ -135,6 +140,8 @@ mod tests {
             let data: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin()).collect();
             let squares: f64 = data.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
             assert!((sum_of_squares(&data) - squares).abs() <= 1e-12 * (1.0 + squares));
+            let magnitudes: f64 = data.iter().map(|&x| f64::from(x).abs()).sum();
+            assert!((sum_of_abs(&data) - magnitudes).abs() <= 1e-12 * (1.0 + magnitudes));
             assert!((dot(&data, &data) - squares).abs() <= 1e-12 * (1.0 + squares));
             assert_eq!(max_abs(&data), data.iter().fold(0.0, |a, &x| f64::max(a, x.abs().into())));
         }

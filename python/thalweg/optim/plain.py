@@ -13,28 +13,25 @@ import torch
 from torch import Tensor
 
 from thalweg import _core
+from thalweg._registry import rules
+from thalweg.optim.whole import full, put
 
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
+    from thalweg.optim.stand_in import Row
 
 
-def step(optimizer: Optimizer, grad_scale: float) -> None:
-    """Step every parameter that has a gradient."""
+def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
+    """Step the parameters of some rows."""
     from thalweg.optim.host import TorchHost
 
-    pairs = [
-        (group, p)
-        for group in optimizer.param_groups
-        for p in group["params"]
-        if p.grad is not None
-    ]
-    for group, p in pairs:
+    for group, p, target, grad in rows:
         optimizer._check(group)
-        if p.grad.layout != torch.strided:
-            TorchHost(optimizer).conform([p, p.grad])
-        _check_shapes(optimizer, group, p)
+        if grad.layout != torch.strided:
+            TorchHost(optimizer).conform([target, grad])
+        check_shapes(optimizer, group, p)
     if optimizer.on_nonfinite != "propagate":
-        bad = [n for n, (_, p) in enumerate(pairs) if not bool(torch.isfinite(p.grad).all())]
+        bad = [n for n, row in enumerate(rows) if not bool(torch.isfinite(full(row.grad)).all())]
         if bad and optimizer.on_nonfinite == "skip":
             return
         if bad:
@@ -43,20 +40,25 @@ def step(optimizer: Optimizer, grad_scale: float) -> None:
                 'clip, or pass on_nonfinite="skip"'
             )
     norm = math.nan
-    if any(group["clip_norm"] is not None for group, _ in pairs):
-        squares = [float(_wide(p.grad).double().square().sum()) for _, p in pairs]
+    if any(row.group["clip_norm"] is not None for row in rows):
+        squares = [float(_wide(full(row.grad)).double().square().sum()) for row in rows]
         norm = math.sqrt(sum(squares)) / grad_scale
-    for group, p in pairs:
-        _step_one(optimizer, group, p, p.grad, norm, grad_scale)
+    observed = [_step_one(optimizer, row, norm, grad_scale) for row in rows]
+    if optimizer._telemetry is not None:
+        optimizer._telemetry.record([row.p for row in rows], [r for r in observed if r])
 
 
-def _check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
-    if optimizer.finish is not None and (p.dim() != 2 or p.is_complex()):
+def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
+    """Raise where a parameter or its state does not suit the rule of its group."""
+    from thalweg.optim.optimizer import class_of
+
+    if class_of(optimizer, group).finish is not None and (p.dim() < 2 or p.is_complex()):
         raise ValueError(
-            f"each parameter of {type(optimizer).__name__} must be a matrix (2-D), got one of "
-            f"shape {tuple(p.shape)}; give other parameters to another optimizer, such as AdamW"
+            f"each parameter of {class_of(optimizer, group).__name__} must be a matrix, or have "
+            f"more axes that follow each other in memory, got one of shape {tuple(p.shape)}; give "
+            "other parameters to another optimizer, such as AdamW"
         )
-    for name, _ in _core.optim_states(optimizer.rule, group):
+    for name, _ in _core.optim_states(group["rule"], group):
         state = optimizer.state.get(p, {}).get(name)
         if state is not None and state.shape != p.shape:
             raise ValueError(
@@ -72,20 +74,17 @@ def _wide(tensor: Tensor) -> Tensor:
 
 
 def _step_one(
-    optimizer: Optimizer,
-    group: dict[str, Any],
-    p: Tensor,
-    grad: Tensor,
-    norm: float,
-    grad_scale: float,
-) -> None:
+    optimizer: Optimizer, row: Row, norm: float, grad_scale: float
+) -> tuple[float, ...] | None:
     from thalweg.optim.host import TorchHost
+    from thalweg.optim.optimizer import class_of
 
-    rule = optimizer._rule()
+    group, p, target, grad = row
+    rule, cls = rules()[group["rule"]], class_of(optimizer, group)
     hyper = {key: group[key] for key in rule.defaults()}
     state = optimizer.state[p]
-    names = [name for name, _ in _core.optim_states(optimizer.rule, group)]
-    specs = [("step", 0.0)] * rule.counts + _core.optim_states(optimizer.rule, group)
+    names = [name for name, _ in _core.optim_states(rule.name, group)]
+    specs = [("step", 0.0)] * rule.counts + _core.optim_states(rule.name, group)
     missing = [spec for spec in specs if state.get(spec[0]) is None]
     if missing:
         state.update(TorchHost(optimizer).init(p, missing, group))
@@ -95,7 +94,9 @@ def _step_one(
     else:
         t = 1 if missing else 2
 
-    x, g = _wide(p.detach()), _wide(grad.detach()) / grad_scale
+    x, g = _wide(full(target.detach())), _wide(full(grad.detach())) / grad_scale
+    observe = optimizer._telemetry is not None
+    before, raw = x.clone() if observe else x, g
     if group["clip_norm"] is not None:
         g = g * min(1.0, group["clip_norm"] / (norm + 1e-6)) if norm == norm else g * norm
     if group["clip_value"] is not None:
@@ -104,8 +105,8 @@ def _step_one(
     weight_decay, lr = group["weight_decay"], group["lr"]
     if group["decay"] == "coupled" and weight_decay != 0.0:
         g = g + weight_decay * x
-    states = [_wide(state[name]) for name in names]
-    u, *states = optimizer.reference(x, g, *states, t=t, **hyper)
+    states = [_wide(full(state[name])) for name in names]
+    u, *states = cls.reference(x, g, *states, t=t, **hyper)
     if group["mask"] == "cautious":
         agree = (u.sign() * g.sign()) > 0
         if group["mask_scale"] == "mean":
@@ -115,8 +116,8 @@ def _step_one(
         u = torch.where(agree, u * scale, torch.zeros_like(u))
     elif group["mask"] == "grams":
         u = g.sign() * u.abs()
-    if optimizer.finish is not None:
-        u = optimizer.finish(u, **hyper)
+    if cls.finish is not None:
+        u = cls.finish(u.flatten(1), **hyper).reshape(u.shape)
     if group["decay"] == "decoupled":
         x = x * (1 - lr * weight_decay) - u
     elif group["decay"] == "cautious":
@@ -124,7 +125,16 @@ def _step_one(
         x = x - (u + lr * weight_decay * torch.where(towards, x, torch.zeros_like(x)))
     else:
         x = x - u
-    (torch.view_as_real(p) if p.is_complex() else p).copy_(x)
+    put(_real(target), x)
     for name, new in zip(names, states, strict=True):
-        old = state[name]
-        (torch.view_as_real(old) if old.is_complex() else old).copy_(new)
+        put(_real(state[name]), new)
+    if not observe:
+        return None
+    norms = [float(t.double().norm()) for t in (raw, x - before, x)]
+    both = norms[0] * norms[1]
+    product = float((raw.double() * (before - x).double()).sum())
+    return (*norms, product / both if both else 0.0)
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
