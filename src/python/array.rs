@@ -94,8 +94,9 @@ impl Torch {
 
     /// Whether `object` is a tensor or parameter and no subclass of them.
     pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
-        let kind = object.get_type();
-        kind.is(&self.parameter) || kind.is(&self.tensor)
+        // SAFETY: the object is alive; its type is compared and not kept.
+        let kind = unsafe { pyo3::ffi::Py_TYPE(object.as_ptr()) };
+        [&self.parameter, &self.tensor].iter().any(|plain| plain.as_ptr().cast() == kind)
     }
 
     /// A view of a plain tensor; `None` where torch cannot describe it (sparse, for instance).
