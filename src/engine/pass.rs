@@ -186,7 +186,7 @@ impl Stretch<'_, '_> {
     pub fn whole<F: Float>(&self, work: impl FnOnce(&mut [F], &[F], &mut [&mut [F]])) -> bool {
         let Entry { x, g, state, .. } = self.entry;
         let stored = |dtype| dtype == F::DTYPE;
-        if self.access != Access::Write
+        if self.access == Access::Dry
             || !(stored(x.dtype()) && stored(g.dtype()))
             || !state.iter().all(|tensor| stored(tensor.dtype()))
         {

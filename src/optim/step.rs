@@ -485,10 +485,14 @@ fn measure_chunk<F: Float>(
     measure: &dyn Measure<F>,
 ) -> [f64; MAX_MEASURED] {
     let mut totals = [0.0; MAX_MEASURED];
-    stretch.parts(|Part { x, g, state, u, spare }| {
-        let g = job.factors.gradient(x, g, spare);
-        measure.run(x, g, state, u, &mut totals);
-    });
+    let done = job.factors.keeps_gradient()
+        && stretch.whole(|x, g, state| measure.run(x, g, state, &mut totals));
+    if !done {
+        stretch.parts(|Part { x, g, state, spare, .. }| {
+            let g = job.factors.gradient(x, g, spare);
+            measure.run(x, g, state, &mut totals);
+        });
+    }
     totals
 }
 
@@ -517,12 +521,16 @@ fn advance_chunk<F: Float>(
     formula: &dyn Advance<F>,
 ) -> Observed {
     let keep = F::from_f64(job.factors.keep);
-    let done =
-        job.factors.keeps_gradient() && stretch.whole(|x, g, state| formula.run(x, g, keep, state));
-    if !done {
+    if let Some(scale) = job.factors.scale() {
+        let factors = [keep, F::from_f64(scale)];
+        if !stretch.whole(|x, g, state| formula.run(x, g, factors, state)) {
+            stretch.parts(|Part { x, g, state, .. }| formula.run(x, g, factors, state));
+        }
+    } else {
+        let factors = [keep, F::from_f64(1.0)];
         stretch.parts(|Part { x, g, state, spare, .. }| {
             let g = job.factors.gradient(x, g, spare);
-            formula.run(x, g, keep, state);
+            formula.run(x, g, factors, state);
         });
     }
     Observed::default()
