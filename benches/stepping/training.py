@@ -50,7 +50,7 @@ def _cautious_adamw(params: list[Tensor]) -> Callable[[], object]:
 
 
 def _torch_muon(params: list[Tensor]) -> Callable[[], object]:
-    """torch's Muon, with its iteration in the type that ours has."""
+    """Muon as torch has it, with its iteration in the type that ours has."""
     module = torch.optim._muon
     original = module._zeropower_via_newtonschulz
 

@@ -1,4 +1,4 @@
-"""Loops of others around a step: Lightning, Accelerate, GradScaler, and what each takes for granted."""
+"""Loops of others around a step, Lightning and Accelerate among them, and what they rely on."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_a_scaler_takes_no_closure_and_says_so():
     optimizer = optim.SGD([p], lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     scaler.scale(p.sum()).backward()
-    with pytest.raises(RuntimeError, match="[Cc]losure"):
+    with pytest.raises(RuntimeError, match=r"[Cc]losure"):
         scaler.step(optimizer, closure=lambda: None)
 
 
