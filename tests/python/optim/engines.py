@@ -377,7 +377,7 @@ SCENARIOS = {
 def main(folder, world, rank):
     folder, world, rank = Path(folder), int(world), int(rank)
     torch.set_num_threads(1)
-    meeting = f"file://{folder}/meeting-{world}"
+    meeting = (folder / f"meeting-{world}").as_uri()
     dist.init_process_group("gloo", init_method=meeting, world_size=world, rank=rank,
                             timeout=timedelta(seconds=60))  # fmt: skip
     results = {}
