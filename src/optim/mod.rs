@@ -14,6 +14,7 @@
 
 pub mod hyper;
 pub mod modifiers;
+pub mod precision;
 mod prelude;
 pub mod rule;
 mod step;

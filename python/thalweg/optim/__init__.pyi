@@ -11,4 +11,5 @@ from thalweg.optim.gravity import Gravity as Gravity
 from thalweg.optim.lion import Lion as Lion
 from thalweg.optim.muon import Muon as Muon
 from thalweg.optim.optimizer import Optimizer as Optimizer
+from thalweg.optim.precision import dequantize as dequantize
 from thalweg.optim.sgd import SGD as SGD
