@@ -233,8 +233,12 @@ mod tests {
 
         #[test]
         fn a_random_level_is_one_of_the_two_neighbours(values in numbers(true), seed in any::<u64>()) {
-            for (&x, &y) in values.iter().zip(&round_trip(&values, Some(Dither::new(seed, 1)))) {
-                prop_assert!((y - x).abs() <= x.abs() / 8.0 || y.abs() < 1e-4 * 2f32.powi(40));
+            let got = round_trip(&values, Some(Dither::new(seed, 1)));
+            for (block, got) in values.chunks(BLOCK).zip(got.chunks(BLOCK)) {
+                let top = block.iter().fold(0.0f32, |acc, x| acc.max(x.abs()));
+                for (&x, &y) in block.iter().zip(got) {
+                    prop_assert!((y - x).abs() <= (x.abs() / 8.0).max(7e-5 * top), "{x} {y}");
+                }
             }
         }
     }

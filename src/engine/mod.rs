@@ -5,6 +5,7 @@ mod convert;
 pub mod error;
 pub mod gemm;
 pub mod lanes;
+mod openmp;
 pub mod pass;
 pub mod real;
 pub mod reduce;

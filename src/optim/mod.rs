@@ -12,8 +12,10 @@
 //! # Ok::<(), thalweg::Error>(())
 //! ```
 
+pub mod clip;
 pub mod hyper;
 pub mod modifiers;
+pub mod observe;
 pub mod precision;
 mod prelude;
 pub mod rule;

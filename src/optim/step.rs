@@ -5,6 +5,7 @@
 //! and one that moves parameters and states. Without modifiers only the last one runs.
 
 use super::modifiers::{self, Factors, Mask, Modifiers, OnNonfinite};
+use super::observe::Observed;
 use super::rule::{Advance, AnyRule, Computed, MAX_MEASURED, Measure, Propose, Step};
 use crate::engine::pass::{self, Access, Chunk, Entry, Part, States, Stretch};
 use crate::engine::real::Float;
@@ -95,21 +96,25 @@ pub struct Options {
     pub on_nonfinite: OnNonfinite,
     /// Gradients are divided by this first (loss scaling).
     pub grad_scale: f64,
+    /// Whether to report what the step did to each parameter.
+    pub observe: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { on_nonfinite: OnNonfinite::Propagate, grad_scale: 1.0 }
+        Self { on_nonfinite: OnNonfinite::Propagate, grad_scale: 1.0, observe: false }
     }
 }
 
 /// What a call did.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// Whether the step was left out, for a gradient that is not finite.
     pub skipped: bool,
     /// Norm of all gradients together after unscaling, where clipping asked for it.
     pub grad_norm: Option<f64>,
+    /// What happened to each parameter, where [`Options::observe`] asked for it.
+    pub observed: Vec<Observed>,
 }
 
 /// Replaces a direction by its orthogonal factor.
@@ -189,12 +194,18 @@ pub fn step_with(
         report.grad_norm = clips.then(|| gradients.norm * unscale.abs());
     }
 
-    let mut plan = Plan::new(groups, &heads, unscale, report.grad_norm);
+    let mut plan = Plan::new(groups, &heads, unscale, report.grad_norm, options.observe);
     plan.measure(parameters, &chunks);
     plan.prepare();
     plan.count(parameters, &chunks);
     plan.propose(parameters, &chunks, orthogonalize)?;
-    pass::run(parameters, &chunks, Access::Write, |stretch| plan.apply(stretch));
+    let observed = pass::run(parameters, &chunks, Access::Write, |stretch| plan.apply(stretch));
+    if options.observe {
+        report.observed = vec![Observed::default(); heads.len()];
+        for (chunk, part) in chunks.iter().zip(&observed) {
+            report.observed[chunk.entry].join(part);
+        }
+    }
     Ok(report)
 }
 
@@ -310,10 +321,17 @@ struct Plan<'g> {
     heads: &'g [Head],
     jobs: Vec<Job>,
     ready: Vec<Ready>,
+    observe: bool,
 }
 
 impl<'g> Plan<'g> {
-    fn new(groups: &'g [Group], heads: &'g [Head], unscale: f64, norm: Option<f64>) -> Self {
+    fn new(
+        groups: &'g [Group],
+        heads: &'g [Head],
+        unscale: f64,
+        norm: Option<f64>,
+        observe: bool,
+    ) -> Self {
         let jobs = heads.iter().map(|head| {
             let Group { rule, modifiers } = &groups[head.group];
             let step = Step { t: head.t, ..Step::default() };
@@ -332,7 +350,7 @@ impl<'g> Plan<'g> {
                 matrix: rule.matrix(head.shape[0], head.shape[1]),
             }
         });
-        Self { groups, heads, jobs: jobs.collect(), ready: Vec::new() }
+        Self { groups, heads, jobs: jobs.collect(), ready: Vec::new(), observe }
     }
 
     /// Measures what rules ask for, over each tensor.
@@ -376,7 +394,7 @@ impl<'g> Plan<'g> {
             }
             job.ready = *known.entry(key).or_insert_with(|| {
                 let rule = &*self.groups[head.group].rule;
-                let fused = job.factors.is_plain() && job.matrix.is_none();
+                let fused = job.factors.is_plain() && job.matrix.is_none() && !self.observe;
                 self.ready.push(match (fused, head.double) {
                     (false, false) => Ready::Propose32(f32::propose(rule, &job.step)),
                     (false, true) => Ready::Propose64(f64::propose(rule, &job.step)),
@@ -450,11 +468,11 @@ impl<'g> Plan<'g> {
         Ok(())
     }
 
-    fn apply(&self, stretch: Stretch<'_, '_>) {
+    fn apply(&self, stretch: Stretch<'_, '_>) -> Observed {
         let job = &self.jobs[stretch.entry()];
         match &self.ready[job.ready] {
-            Ready::Propose32(formula) => apply_chunk(stretch, job, &**formula),
-            Ready::Propose64(formula) => apply_chunk(stretch, job, &**formula),
+            Ready::Propose32(formula) => apply_chunk(stretch, job, &**formula, self.observe),
+            Ready::Propose64(formula) => apply_chunk(stretch, job, &**formula, self.observe),
             Ready::Advance32(formula) => advance_chunk(stretch, job, &**formula),
             Ready::Advance64(formula) => advance_chunk(stretch, job, &**formula),
         }
@@ -467,10 +485,14 @@ fn measure_chunk<F: Float>(
     measure: &dyn Measure<F>,
 ) -> [f64; MAX_MEASURED] {
     let mut totals = [0.0; MAX_MEASURED];
-    stretch.parts(|Part { x, g, state, u, spare }| {
-        let g = job.factors.gradient(x, g, spare);
-        measure.run(x, g, state, u, &mut totals);
-    });
+    let done = job.factors.keeps_gradient()
+        && stretch.whole(|x, g, state| measure.run(x, g, state, &mut totals));
+    if !done {
+        stretch.parts(|Part { x, g, state, spare, .. }| {
+            let g = job.factors.gradient(x, g, spare);
+            measure.run(x, g, state, &mut totals);
+        });
+    }
     totals
 }
 
@@ -493,34 +515,56 @@ fn propose_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Pr
 }
 
 /// The common case: nothing stands between the formula and the move.
-fn advance_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Advance<F>) {
+fn advance_chunk<F: Float>(
+    stretch: Stretch<'_, '_>,
+    job: &Job,
+    formula: &dyn Advance<F>,
+) -> Observed {
     let keep = F::from_f64(job.factors.keep);
-    let done =
-        job.factors.keeps_gradient() && stretch.whole(|x, g, state| formula.run(x, g, keep, state));
-    if !done {
+    if let Some(scale) = job.factors.scale() {
+        let factors = [keep, F::from_f64(scale)];
+        if !stretch.whole(|x, g, state| formula.run(x, g, factors, state)) {
+            stretch.parts(|Part { x, g, state, .. }| formula.run(x, g, factors, state));
+        }
+    } else {
+        let factors = [keep, F::from_f64(1.0)];
         stretch.parts(|Part { x, g, state, spare, .. }| {
             let g = job.factors.gradient(x, g, spare);
-            formula.run(x, g, keep, state);
+            formula.run(x, g, factors, state);
         });
     }
+    Observed::default()
 }
 
-fn apply_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) {
-    match job.matrix {
-        None => stretch.parts(|Part { x, g, state, u, spare }| {
-            let g = job.factors.gradient(x, g, spare);
-            formula.run(x, g, u, state);
-            job.factors.mask(g, u);
-            job.factors.apply(x, u, 1.0);
-        }),
-        // The direction is known: the formula runs for its states alone.
-        Some((_, factor)) => {
-            let mut proposed = vec![F::default(); pass::block_len::<F>()];
-            stretch.parts(|Part { x, g, state, u, spare }| {
-                let g = job.factors.gradient(x, g, spare);
+fn apply_chunk<F: Float>(
+    stretch: Stretch<'_, '_>,
+    job: &Job,
+    formula: &dyn Propose<F>,
+    observe: bool,
+) -> Observed {
+    let mut observed = Observed::default();
+    let room = |wanted| vec![F::default(); if wanted { pass::block_len::<F>() } else { 0 }];
+    let (mut before, mut proposed) = (room(observe), room(job.matrix.is_some()));
+    stretch.parts(|Part { x, g: raw, state, u, spare }| {
+        if observe {
+            before[..x.len()].copy_from_slice(x);
+        }
+        let g = job.factors.gradient(x, raw, spare);
+        match job.matrix {
+            None => {
+                formula.run(x, g, u, state);
+                job.factors.mask(g, u);
+                job.factors.apply(x, u, 1.0);
+            }
+            // The direction is known: the formula runs for its states alone.
+            Some((_, factor)) => {
                 formula.run(x, g, &mut proposed[..u.len()], state);
                 job.factors.apply(x, u, factor);
-            });
+            }
         }
-    }
+        if observe {
+            observed.add(raw, &mut before[..x.len()], x);
+        }
+    });
+    observed
 }

@@ -42,8 +42,21 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
     })
 }
 
-/// Every rule of the registry: name, class, summary, whether parameters count steps, default decay
-/// and weight decay, and hyperparameters as (key, index, allowed, default).
+/// Whether what happens to a coordinate depends on no other one, and on no place in its tensor.
+fn pointwise(info: &Info) -> PyResult<bool> {
+    struct Nothing;
+    impl Lookup for Nothing {
+        fn get(&self, _: &str, _: Option<usize>) -> Result<Option<Value>> {
+            Ok(None)
+        }
+    }
+    let rule = (info.build)(&Nothing)?;
+    let placed = rule.states().iter().any(|state| state.std > 0.0);
+    Ok(rule.measure_f64().is_none() && rule.matrix(1, 1).is_none() && !placed)
+}
+
+/// Every rule of the registry: name, class, summary, whether parameters count steps, whether they
+/// are stepped coordinate by coordinate, default decay and weight decay, and hyperparameters as (key, index, allowed, default).
 #[pyfunction]
 fn optim_rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let rules = PyList::empty(py);
@@ -58,6 +71,7 @@ fn optim_rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         entry.set_item("class", info.class)?;
         entry.set_item("summary", info.summary.trim())?;
         entry.set_item("counts", info.counts)?;
+        entry.set_item("pointwise", pointwise(info)?)?;
         entry.set_item("decay", to_python(py, &<Decay as hyper::Domain>::value(&decay))?)?;
         entry.set_item("weight_decay", weight_decay)?;
         entry.set_item("fields", fields)?;
@@ -111,19 +125,19 @@ pub fn build(name: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Group> {
     Ok(Group { rule, modifiers })
 }
 
-fn options(grad_scale: f64, on_nonfinite: &str) -> PyResult<Options> {
+fn options(grad_scale: f64, on_nonfinite: &str, observe: bool) -> PyResult<Options> {
     let text = Value::Text(on_nonfinite.to_owned());
     let on_nonfinite = <OnNonfinite as hyper::Domain>::accept(&text).ok_or_else(|| {
         let allowed = <OnNonfinite as hyper::Domain>::allowed();
         Error::value("on_nonfinite", allowed, &text, "the default is \"propagate\"")
     })?;
-    Ok(Options { on_nonfinite, grad_scale })
+    Ok(Options { on_nonfinite, grad_scale, observe })
 }
 
 /// Check the hyperparameters of a rule, its modifiers and the policy for NaN.
 #[pyfunction]
 fn optim_check(rule: &str, hyper: &Bound<'_, PyDict>, on_nonfinite: &str) -> PyResult<()> {
-    options(1.0, on_nonfinite)?;
+    options(1.0, on_nonfinite, false)?;
     Precision::read(&DictLookup(hyper))?;
     build(rule, hyper).map(drop)
 }
@@ -141,10 +155,12 @@ fn optim_states(rule: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Vec<(&'static
 /// `state` maps a parameter (torch) or its number (numpy) to a dict. `host` supplies what needs the
 /// array library: `plain`, `init`, `conform`, `restore`, `direction`, `orthogonalize`.
 ///
-/// Returns the parameters that were stepped, whether the step was skipped and the gradient norm
-/// where clipping asked for it; or None, with nothing written, when a tensor is out of the core's
-/// reach.
+/// Returns the parameters that were stepped, whether the step was skipped, the gradient norm where
+/// clipping asked for it, and with `observe` the norms of gradient, update and parameter and the
+/// cosine of gradient and update for each parameter; or None, with nothing written, when a tensor is
+/// out of the core's reach.
 #[pyfunction]
+#[pyo3(signature = (groups, state, host, grad_scale, on_nonfinite, observe=false))]
 #[allow(clippy::type_complexity)]
 fn optim_step<'py>(
     py: Python<'py>,
@@ -153,8 +169,9 @@ fn optim_step<'py>(
     host: &Bound<'py, PyAny>,
     grad_scale: f64,
     on_nonfinite: &str,
-) -> PyResult<Option<(Bound<'py, PyList>, bool, Option<f64>)>> {
-    let options = options(grad_scale, on_nonfinite)?;
+    observe: bool,
+) -> PyResult<Option<(Bound<'py, PyList>, bool, Option<f64>, Vec<(f64, f64, f64, f64)>)>> {
+    let options = options(grad_scale, on_nonfinite, observe)?;
     let mut gather = Gather::new(py, state, host)?;
     for group in groups {
         if !gather.group(&group)? {
@@ -163,7 +180,8 @@ fn optim_step<'py>(
     }
     gather.check()?;
     let (report, stepped) = gather.run(&options)?;
-    Ok(Some((stepped, report.skipped, report.grad_norm)))
+    let observed = report.observed.iter().map(|sums| sums.norms(grad_scale).into()).collect();
+    Ok(Some((stepped, report.skipped, report.grad_norm, observed)))
 }
 
 /// Fill an array with standard normal numbers that depend on seed, stream and place alone.

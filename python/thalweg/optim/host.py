@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg import _core
 from thalweg.optim import precision
+from thalweg.optim.whole import put
 
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
@@ -63,7 +64,7 @@ class TorchHost:
         real = torch.view_as_real(out) if out.is_complex() else out
         draws = np.empty(real.numel())
         _core.optim_normal(draws, seed, stream)
-        real.copy_(torch.from_numpy(draws * std).reshape(real.shape))
+        put(real, torch.from_numpy(draws * std).reshape(real.shape).to(real.device))
 
     def conform(
         self, tensors: list[Tensor], scales: list[Tensor | None], low: Tensor | None
@@ -106,6 +107,8 @@ class TorchHost:
                 f"parameter of shape {tuple(p.shape)} and strides {p.stride()} overlaps itself; "
                 "pass a copy, such as p.clone()"
             )
+        if p.is_complex():
+            self._check_complex(p)
         with torch.no_grad():
             real = [_real(tensor.detach()) for tensor in (p, g, *states)]
             work = real[0] if precision.is_dense(real[0]) else real[0].contiguous()
@@ -121,6 +124,13 @@ class TorchHost:
                 low.data = torch.empty_like(work).copy_(low)
             real[2:] = [_real(state.detach()) for state in states]
             return [_like(work, tensor) for tensor in (work, *real[1:])]
+
+    def _check_complex(self, p: Tensor) -> None:
+        from thalweg.optim import plain
+
+        groups = self.optimizer.param_groups
+        for group in (g for g in groups if any(q is p for q in g["params"])):
+            plain.check_shapes(self.optimizer, group, p)
 
     @staticmethod
     def restore(tensor: Tensor, stand_in: Tensor) -> None:
@@ -141,7 +151,7 @@ class TorchHost:
     ) -> None:
         """Replace a direction by its orthogonal factor."""
         with torch.no_grad():
-            u.copy_(newton_schulz(u, coefficients, steps, eps))
+            u.copy_(newton_schulz(u.flatten(1), coefficients, steps, eps).reshape(u.shape))
 
 
 def newton_schulz(

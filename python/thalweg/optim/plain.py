@@ -13,32 +13,33 @@ import torch
 from torch import Tensor
 
 from thalweg import _core
+from thalweg._registry import rules
 from thalweg.optim import precision
+from thalweg.optim.whole import full, put
 
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
+    from thalweg.optim.stand_in import Row
 
 
-def step(optimizer: Optimizer, grad_scale: float) -> None:
-    """Step every parameter that has a gradient."""
+def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
+    """Step the parameters of some rows."""
     from thalweg.optim.host import TorchHost
 
-    params = [(group, p) for group in optimizer.param_groups for p in group["params"]]
-    numbers = [number for number, (_, p) in enumerate(params) if p.grad is not None]
-    pairs = [params[number] for number in numbers]
-    for group, p in pairs:
+    for group, p, target, grad in rows:
         optimizer._check(group)
-        if p.grad.layout != torch.strided:
-            TorchHost(optimizer).conform([p, p.grad], [], None)
-        if hasattr(p, "to_local") and (precision.is_random(group) or precision.is_split(p, group)):
+        if grad.layout != torch.strided:
+            TorchHost(optimizer).conform([target, grad], [], None)
+        low = precision.is_random(group) or precision.is_split(p, group)
+        if hasattr(p, "to_local") and low:
             raise NotImplementedError(
                 f"state_dtype={group['state_dtype']!r} with rounding={group['rounding']!r} takes "
                 f"no sharded parameter ({type(p).__name__}); keep state_dtype='float32' and "
                 "rounding='nearest'"
             )
-        _check_shapes(optimizer, group, p)
+        check_shapes(optimizer, group, p)
     if optimizer.on_nonfinite != "propagate":
-        bad = [n for n, (_, p) in enumerate(pairs) if not bool(torch.isfinite(p.grad).all())]
+        bad = [n for n, row in enumerate(rows) if not bool(torch.isfinite(full(row.grad)).all())]
         if bad and optimizer.on_nonfinite == "skip":
             return
         if bad:
@@ -47,21 +48,26 @@ def step(optimizer: Optimizer, grad_scale: float) -> None:
                 'clip, or pass on_nonfinite="skip"'
             )
     norm = math.nan
-    if any(group["clip_norm"] is not None for group, _ in pairs):
-        squares = [float(_wide(p.grad).double().square().sum()) for _, p in pairs]
+    if any(row.group["clip_norm"] is not None for row in rows):
+        squares = [float(_wide(full(row.grad)).double().square().sum()) for row in rows]
         norm = math.sqrt(sum(squares)) / grad_scale
-    for number, (group, p) in zip(numbers, pairs, strict=True):
-        _step_one(optimizer, number, group, p, p.grad, norm, grad_scale)
+    observed = [_step_one(optimizer, row, norm, grad_scale) for row in rows]
+    if optimizer._telemetry is not None:
+        optimizer._telemetry.record([row.p for row in rows], [r for r in observed if r])
 
 
-def _check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
-    if optimizer.finish is not None and (p.dim() != 2 or p.is_complex()):
+def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
+    """Raise where a parameter or its state does not suit the rule of its group."""
+    from thalweg.optim.optimizer import class_of
+
+    if class_of(optimizer, group).finish is not None and (p.dim() < 2 or p.is_complex()):
         raise ValueError(
-            f"each parameter of {type(optimizer).__name__} must be a matrix (2-D), got one of "
-            f"shape {tuple(p.shape)}; give other parameters to another optimizer, such as AdamW"
+            f"each parameter of {class_of(optimizer, group).__name__} must be a matrix, or have "
+            f"more axes that follow each other in memory, got one of shape {tuple(p.shape)}; give "
+            "other parameters to another optimizer, such as AdamW"
         )
-    shapes = (p.shape, torch.view_as_real(p).shape if p.is_complex() else p.shape)
-    for name, _ in _core.optim_states(optimizer.rule, group):
+    shapes = (p.shape, precision.real_shape(p))
+    for name, _ in _core.optim_states(group["rule"], group):
         state = optimizer.state.get(p, {}).get(name)
         if state is not None and state.shape not in shapes:
             raise ValueError(
@@ -77,23 +83,19 @@ def _wide(tensor: Tensor) -> Tensor:
 
 
 def _step_one(
-    optimizer: Optimizer,
-    number: int,
-    group: dict[str, Any],
-    p: Tensor,
-    grad: Tensor,
-    norm: float,
-    grad_scale: float,
-) -> None:
+    optimizer: Optimizer, row: Row, norm: float, grad_scale: float
+) -> tuple[float, ...] | None:
     from thalweg.optim.host import TorchHost
+    from thalweg.optim.optimizer import class_of
 
-    rule = optimizer._rule()
+    group, p, target, grad = row
+    rule, cls = rules()[group["rule"]], class_of(optimizer, group)
     hyper = {key: group[key] for key in rule.defaults()}
     state = optimizer.state[p]
-    names = [name for name, _ in _core.optim_states(optimizer.rule, group)]
+    names = [name for name, _ in _core.optim_states(rule.name, group)]
     counts, split = rule.counts or precision.is_random(group), precision.is_split(p, group)
     specs = [("step", 0.0)] * counts + [("compensation", 0.0)] * split
-    specs += _core.optim_states(optimizer.rule, group)
+    specs += _core.optim_states(rule.name, group)
     missing = [spec for spec in specs if state.get(spec[0]) is None]
     if missing:
         state.update(TorchHost(optimizer).init(p, missing, group))
@@ -103,9 +105,11 @@ def _step_one(
         clock = int(state["step"])
     t = clock if rule.counts else 1 if any(spec[0] in names for spec in missing) else 2
 
-    x, g = _wide(p.detach()), _wide(grad.detach()) / grad_scale
+    x, g = _wide(full(target.detach())), _wide(full(grad.detach())) / grad_scale
     if split:
         x = x + _wide(state["compensation"])
+    observe = optimizer._telemetry is not None
+    before, raw = x.clone() if observe else x, g
     if group["clip_norm"] is not None:
         g = g * min(1.0, group["clip_norm"] / (norm + 1e-6)) if norm == norm else g * norm
     if group["clip_value"] is not None:
@@ -115,7 +119,7 @@ def _step_one(
     if group["decay"] == "coupled" and weight_decay != 0.0:
         g = g + weight_decay * x
     states = [_load(state, name).to(x.dtype) for name in names]
-    u, *states = optimizer.reference(x, g, *states, t=t, **hyper)
+    u, *states = cls.reference(x, g, *states, t=t, **hyper)
     if group["mask"] == "cautious":
         agree = (u.sign() * g.sign()) > 0
         if group["mask_scale"] == "mean":
@@ -125,8 +129,8 @@ def _step_one(
         u = torch.where(agree, u * scale, torch.zeros_like(u))
     elif group["mask"] == "grams":
         u = g.sign() * u.abs()
-    if optimizer.finish is not None:
-        u = optimizer.finish(u, **hyper)
+    if cls.finish is not None:
+        u = cls.finish(u.flatten(1), **hyper).reshape(u.shape)
     if group["decay"] == "decoupled":
         x = x * (1 - lr * weight_decay) - u
     elif group["decay"] == "cautious":
@@ -134,28 +138,35 @@ def _step_one(
         x = x - (u + lr * weight_decay * torch.where(towards, x, torch.zeros_like(x)))
     else:
         x = x - u
-    _move(p, x, group, state, number, clock)
+    number = TorchHost(optimizer)._number(p) if precision.is_random(group) else 0
+    _move(target, x, group, state, number, clock)
     for slot, (name, new) in enumerate(zip(names, states, strict=True), 1):
         old = state[name]
-        if old.dtype in (torch.uint8, torch.bfloat16):
-            key = precision.dither(number, slot, clock) if precision.is_random(group) else None
+        if precision.is_random(group) and old.dtype in (torch.uint8, torch.bfloat16):
+            key = precision.dither(number, slot, clock)
             precision.store(old, state.get(precision.scale_name(name)), new, key)
         else:
-            (torch.view_as_real(old) if old.is_complex() else old).copy_(new)
+            put(_real(old), new)
+    if not observe:
+        return None
+    norms = [float(t.double().norm()) for t in (raw, x - before, x)]
+    both = norms[0] * norms[1]
+    product = float((raw.double() * (before - x).double()).sum())
+    return (*norms, product / both if both else 0.0)
 
 
 def _load(state: dict[str, Any], name: str) -> Tensor:
     """Return a state as numbers to compute with."""
     if state[name].dtype == torch.uint8:
         return precision.dequantize(state[name], state[precision.scale_name(name)])
-    return _wide(state[name])
+    return _wide(full(state[name]))
 
 
 def _move(
     p: Tensor, x: Tensor, group: dict[str, Any], state: dict[str, Any], number: int, clock: int
 ) -> None:
     """Round new values into a parameter."""
-    real = torch.view_as_real(p) if p.is_complex() else p
+    real = _real(p)
     if precision.is_split(p, group):
         real.copy_(x)
         rest = torch.where(real.isfinite(), x - real.to(x.dtype), torch.zeros_like(x))
@@ -164,4 +175,8 @@ def _move(
         dense = torch.empty_like(precision.layout(p), dtype=x.dtype).copy_(x)
         real.copy_(precision.rounded(dense, p.dtype, precision.dither(number, 0, clock)))
     else:
-        real.copy_(x)
+        put(real, x)
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

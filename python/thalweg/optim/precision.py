@@ -85,6 +85,11 @@ def layout(p: Tensor) -> Tensor:
     return real if is_dense(real) else real.contiguous()
 
 
+def real_shape(p: Tensor) -> torch.Size:
+    """Return the shape of a parameter, with pairs of numbers for complex ones."""
+    return torch.view_as_real(p).shape if p.is_complex() else p.shape
+
+
 def is_dense(tensor: Tensor) -> bool:
     """Return whether elements fill a stretch of memory, in any order of axes."""
     axes = sorted((s, n) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n > 1)
