@@ -123,8 +123,9 @@ def steps_text(steps):
     """Text of the stub of `thalweg.steps`, whose classes are made from the registry."""
     kinds = {float: "float", bool: "bool", str: "str", type(None): "float | None"}
     lines = ["# Written by `make stubs`; do not edit.", ""]
+    lines.append("from thalweg.steps.precision import dequantize as dequantize")
     lines.append("from thalweg.steps.rule import Rule as Rule")
-    for name in steps.__all__[1:]:
+    for name in rule_names(steps):
         cls = getattr(steps, name)
         lines += [f"class {name}(Rule):", "    def __init__(", "        self,"]
         star = False
@@ -141,6 +142,11 @@ def steps_text(steps):
             lines.append(f"        {parameter.name}: {kind} = ...,")
         lines.append("    ) -> None: ...")
     return "\n".join([*lines, ""])
+
+
+def rule_names(steps):
+    """Names of the rules: what `thalweg.steps` exports besides is no class, or their base."""
+    return [name for name in steps.__all__ if hasattr(getattr(steps, name), "rule")]
 
 
 def optim_text(optim):

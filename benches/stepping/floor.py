@@ -53,7 +53,8 @@ def make(params: list[Tensor], threads: int) -> tuple[Callable[[], None], str]:
 def _stretches(p: Tensor, threads: int) -> list[list[np.ndarray]]:
     """Parameter, gradient and two states, cut in equal parts."""
     assert p.grad is not None
-    arrays = [t.detach().reshape(-1).numpy() for t in (p, p.grad)]
+    # The loop is one of singles: parameters of two bytes get stand-ins.
+    arrays = [t.detach().float().reshape(-1).numpy() for t in (p, p.grad)]
     arrays += [torch.zeros(p.numel()).numpy() for _ in range(2)]
     cuts = [p.numel() * k // threads for k in range(threads + 1)]
     return [[a[i:j] for a in arrays] for i, j in itertools.pairwise(cuts)]

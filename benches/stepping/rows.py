@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -77,6 +78,15 @@ def foreign(name: str, **options: Any) -> Make:
     return make
 
 
+def eight_bits(module: str) -> Make:
+    """AdamW8bit of another package; ImportError where it is missing."""
+
+    def make(params: list[Tensor]) -> Callable[[], object]:
+        return _step(import_module(module).AdamW8bit, {}, params)
+
+    return make
+
+
 def clipped(params: list[Tensor]) -> Callable[[], object]:
     step = fused("AdamW")(params)
 
@@ -111,6 +121,7 @@ def cases(large: bool) -> list[Case]:
     lists = ["W1", "W2", *(["W3"] if large else [])]
     found = [adamw(1, workload=w, bytes=28, must=(1.05, 1.05), stretch=(0.95, 0.95)) for w in lists]
     found.append(adamw(2, workload="W5", bytes=28, must=(0.75, 0.75), stretch=(0.55, 0.55)))
+    found += _low_precision(adamw)
     found.append(adamw(4, workload="W4", bytes=28, must=(0.30, 0.20), stretch=(0.15, 0.08)))
     # The peer leaves gradients of norm 1 behind, which ours still has to scale.
     clip = partial(Case, 5, "AdamW clip_norm", peer="clip_grad_norm_ + fused")
@@ -141,6 +152,30 @@ def cases(large: bool) -> list[Case]:
         limits = {"must": (1.30, 1.30), "stretch": (1.05, 1.05), "position": position}
         found.append(adamw(17, workload="W1", bytes=28, **limits))
     found.append(adamw(19, workload="one", bytes=28, must=(1.0, 1.0), stretch=(0.5, 0.5)))
+    return found
+
+
+def _low_precision(adamw: Callable[..., Case]) -> list[Case]:
+    """Parameters in bfloat16, states in bfloat16 and int8."""
+    half, byte = {"state_dtype": "bfloat16"}, {"state_dtype": "int8"}
+    limits = {"must": (0.60, 0.80), "stretch": (0.45, 0.60), "bytes": 14}
+    found = [
+        adamw(3, workload=w, method=f"AdamW {name}", make=our("AdamW", **half, **more), **limits)
+        for w in ("W1 bf16", "W2 bf16")
+        for name, more in (("bf16", {}), ("bf16 stochastic", {"rounding": "stochastic"}))
+    ]
+    limits = {"must": (0.85, 0.85), "stretch": (0.78, 0.78), "bytes": 20}
+    found.append(
+        adamw(6, workload="W1", method="AdamW bf16 state", make=our("AdamW", **half), **limits)
+    )
+    # 2 x 4 / 256 bytes of scales, read and written.
+    limits = {"must": (1.10, 0.85), "stretch": (0.95, 0.72), "bytes": 16.06}
+    make = our("AdamW", **byte)
+    found.append(adamw(7, workload="W1", method="AdamW int8 state", make=make, **limits))
+    limits = {"must": (0.10, 0.10), "stretch": (0.03, 0.03), "bytes": 16.06, "make": make}
+    for module in ("torchao.optim", "bitsandbytes.optim"):
+        peer = {"peer": module.split(".")[0], "make_peer": eight_bits(module)}
+        found.append(adamw(8, workload="W1", method="AdamW int8 state", **limits, **peer))
     return found
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 # Blocks of a residual net with 18 layers: (channels in, channels out, stride).
 _RESNET = [(64, 64, 1), (64, 128, 2), (128, 256, 2), (256, 512, 2)]
 _GPT2 = {"width": 768, "layers": 12, "words": 50257, "places": 1024}
+# A workload of this suffix has its parameters and gradients in bfloat16.
+HALF = " bf16"
 _NAMES = {
     "W1": "one tensor of 25M",
     "W2": "a ResNet-18 list",
@@ -47,16 +49,17 @@ def shapes(workload: str) -> list[tuple[int, ...]]:
 def params(workload: str) -> list[Tensor]:
     """Parameters of ordinary size, each with a gradient."""
     generator = torch.Generator().manual_seed(1)
+    dtype = torch.bfloat16 if workload.endswith(HALF) else torch.float32
     made = []
-    for shape in shapes(workload):
-        p = torch.nn.Parameter(torch.randn(shape, generator=generator))
-        p.grad = torch.randn(shape, generator=generator).mul_(0.1)
+    for shape in shapes(workload.removesuffix(HALF)):
+        p = torch.nn.Parameter(torch.randn(shape, generator=generator).to(dtype))
+        p.grad = torch.randn(shape, generator=generator).mul_(0.1).to(dtype)
         made.append(p)
     return made
 
 
 def describe(workload: str) -> str:
-    return f"{workload}: {_NAMES[workload]}"
+    return f"{workload}: {_NAMES[workload.removesuffix(HALF)]}"
 
 
 def _resnet() -> list[tuple[int, ...]]:

@@ -1,5 +1,7 @@
 //! What every method stands on, and the only place with threads, CPU features and `unsafe`.
 
+pub mod codes;
+mod convert;
 pub mod error;
 pub mod gemm;
 pub mod lanes;

@@ -13,8 +13,9 @@ use std::ops::Range;
 
 /// Elements a chunk.
 pub const CHUNK: usize = 1 << 15;
-/// Bytes of one array in a block.
-const BLOCK_BYTES: usize = 4096;
+/// Bytes of one array in a block. Widening, formula and rounding are loops of their own over a block;
+/// with short ones the processor begins the next while memory still answers the last.
+const BLOCK_BYTES: usize = 2048;
 /// Most elements of a [`Part`].
 pub const fn block_len<F>() -> usize {
     BLOCK_BYTES / size_of::<F>()

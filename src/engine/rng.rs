@@ -62,6 +62,56 @@ impl Philox {
     }
 }
 
+/// A random word for each element of a tensor, cheap enough to round every number with: a function
+/// of (key, index), the key drawn by [`Philox`] from a stream and a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dither {
+    key: [u32; 2],
+}
+
+impl Dither {
+    /// The words of one tensor (`stream`) in one step.
+    pub fn new(stream: u64, step: u64) -> Self {
+        let [a, b, ..] = Philox::new(0).words(stream, step);
+        Self { key: [a, b] }
+    }
+
+    /// The key, from which another device can make the same words.
+    pub fn key(self) -> [u32; 2] {
+        self.key
+    }
+
+    /// The words from element `start` on.
+    #[inline(always)]
+    pub fn from(self, start: usize) -> Words {
+        let (low, high) = (start as u32, (start as u64 >> 32) as u32);
+        let [first, second] = self.key;
+        Words { start: low, key: [first, second.wrapping_add(high.wrapping_mul(0x9E37_79B9))] }
+    }
+}
+
+/// The words of a [`Dither`] from some element on.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    start: u32,
+    key: [u32; 2],
+}
+
+impl Words {
+    /// A uniform word for the `index`-th element from the start, on this side of the next multiple
+    /// of 2^32; high bits are the better ones.
+    ///
+    /// A 32-bit mixer (xor-shift and multiply, twice), with the second half of the key between its
+    /// rounds so that tensors and steps do not see shifted copies of one sequence.
+    #[inline(always)]
+    pub fn word(self, index: usize) -> u32 {
+        let mut x = self.start.wrapping_add(index as u32) ^ self.key[0];
+        x = (x ^ (x >> 16)).wrapping_mul(0x7FEB_352D);
+        x = (x ^ (x >> 15)).wrapping_add(self.key[1]).wrapping_mul(0x846C_A68B);
+        x ^ (x >> 16)
+    }
+}
+
 fn unit(low: u32, high: u32) -> f64 {
     let word = u64::from(low) | u64::from(high) << 32;
     (word >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
@@ -90,5 +140,45 @@ mod tests {
         let mean = draws.iter().sum::<f64>() / n as f64;
         let variance = draws.iter().map(|z| z * z).sum::<f64>() / n as f64;
         assert!(mean.abs() < 0.015 && (variance - 1.0).abs() < 0.02, "{mean} {variance}");
+    }
+
+    #[test]
+    fn dither_is_uniform_and_uncorrelated_over_elements_and_steps() {
+        let n = 1u32 << 16;
+        let unit = |word: u32| f64::from(word) / 4_294_967_296.0 - 0.5;
+        // 1 / sqrt(12 n): the deviation of the mean of n uniform numbers.
+        let deviation = (1.0 / (12.0 * f64::from(n))).sqrt();
+        let [first, second] = [7, 8].map(|step| all(Dither::new(3, step), n as usize));
+        let over_elements: f64 = first.iter().map(|&word| unit(word)).sum();
+        let over_steps: f64 = (0..n).map(|t| unit(Dither::new(3, t.into()).from(5).word(0))).sum();
+        assert!((over_elements / f64::from(n)).abs() < 4.0 * deviation);
+        assert!((over_steps / f64::from(n)).abs() < 4.0 * deviation);
+        for (shift, other) in
+            [(0, &second), (1, &second), (1, &first), (16, &first), (48, &first), (256, &first)]
+        {
+            let pairs = first.iter().zip(&other[shift..]);
+            let products: f64 = pairs.map(|(&a, &b)| unit(a) * unit(b)).sum();
+            let covariance = products / f64::from(n);
+            // The product of two uniform numbers has deviation 1 / 12.
+            assert!(covariance.abs() < 4.0 / 12.0 / f64::from(n).sqrt(), "{shift} {covariance}");
+        }
+        let bits = first.iter().fold([0u32; 32], |mut counts, word| {
+            counts.iter_mut().enumerate().for_each(|(k, count)| *count += word >> k & 1);
+            counts
+        });
+        // Four deviations of a fair coin; the high 20 bits are those that rounding uses.
+        let limit = 2.0 * f64::from(n).sqrt();
+        assert!(bits[12..].iter().all(|&c| (f64::from(c) - f64::from(n) / 2.0).abs() < limit));
+    }
+
+    fn all(dither: Dither, n: usize) -> Vec<u32> {
+        (0..n).map(|i| dither.from(0).word(i)).collect()
+    }
+
+    #[test]
+    fn dither_continues_where_a_stretch_begins() {
+        let dither = Dither::new(1, 2);
+        assert_eq!(dither.from(1000).word(24), dither.from(0).word(1024));
+        assert_ne!(dither.from(1 << 32).word(0), dither.from(0).word(0));
     }
 }

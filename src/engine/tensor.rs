@@ -1,9 +1,10 @@
 //! Flat views of caller memory, and the conversion between what is stored and what is computed in.
 
+use super::codes::{self, BLOCK};
+use super::convert::{self, Bf16, F16, Half};
 use super::real::Float;
-use super::simd::{self, Kernel};
+use super::rng::Dither;
 use super::{Error, Result};
-use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -19,6 +20,8 @@ pub enum Dtype {
     Bf16,
     /// IEEE half precision.
     F16,
+    /// Eight bits and a scale for each block; see [`codes`].
+    Code8,
 }
 
 impl Dtype {
@@ -28,6 +31,7 @@ impl Dtype {
             Self::F32 => 4,
             Self::F64 => 8,
             Self::Bf16 | Self::F16 => 2,
+            Self::Code8 => 1,
         }
     }
 
@@ -38,6 +42,7 @@ impl Dtype {
             Self::F64 => "float64",
             Self::Bf16 => "bfloat16",
             Self::F16 => "float16",
+            Self::Code8 => "uint8",
         }
     }
 }
@@ -69,6 +74,10 @@ pub struct Tensor<'a> {
     data: *mut u8,
     len: usize,
     dtype: Dtype,
+    /// Scales of codes, or the low halves of split numbers; null where there are none.
+    beside: *mut u8,
+    /// Rounds stochastically with these words.
+    dither: Option<Dither>,
     memory: PhantomData<&'a mut [u8]>,
 }
 
@@ -84,6 +93,8 @@ impl<'a, E: Element> From<&'a mut [E]> for Tensor<'a> {
             data: slice.as_mut_ptr().cast(),
             len: slice.len(),
             dtype: E::DTYPE,
+            beside: std::ptr::null_mut(),
+            dither: None,
             memory: PhantomData,
         }
     }
@@ -95,18 +106,34 @@ impl<'a, E: Element> From<&'a mut Vec<E>> for Tensor<'a> {
     }
 }
 
+impl<'a> Tensor<'a> {
+    /// Codes and their scales, one for each [`BLOCK`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there are more or fewer scales.
+    pub fn coded(codes: &'a mut [u8], scales: &'a mut [f32]) -> Result<Self> {
+        if scales.len() != scale_count(codes.len()) {
+            return Err(Error::Shape {
+                name: "scales".into(),
+                given: format!("({},)", scales.len()),
+                other: "their codes".into(),
+                expected: format!("({},)", scale_count(codes.len())),
+                fix: "make one for each block of 256".into(),
+            });
+        }
+        // SAFETY: slices of these lengths, borrowed for as long as the tensor.
+        Ok(unsafe { Self::coded_from_raw(codes.as_mut_ptr(), codes.len(), scales.as_mut_ptr()) })
+    }
+}
+
 /// Elements in a row that are only read, borrowed for `'a`.
 #[derive(Debug)]
 pub struct View<'a>(Tensor<'a>);
 
 impl<'a, E: Element> From<&'a [E]> for View<'a> {
     fn from(slice: &'a [E]) -> Self {
-        Self(Tensor {
-            data: slice.as_ptr().cast_mut().cast(),
-            len: slice.len(),
-            dtype: E::DTYPE,
-            memory: PhantomData,
-        })
+        // SAFETY: the elements of a slice; a view is never written.
+        Self(unsafe { Tensor::from_raw(slice.as_ptr().cast_mut().cast(), slice.len(), E::DTYPE) })
     }
 }
 
@@ -170,7 +197,36 @@ impl Tensor<'_> {
     /// `data` points to `len` initialised elements of `dtype`, aligned for it (or `len` is 0), and
     /// for the lifetime of the value nobody else touches them.
     pub unsafe fn from_raw(data: *mut u8, len: usize, dtype: Dtype) -> Self {
-        Self { data, len, dtype, memory: PhantomData }
+        debug_assert!(dtype != Dtype::Code8, "codes come with scales");
+        let beside = std::ptr::null_mut();
+        Self { data, len, dtype, beside, dither: None, memory: PhantomData }
+    }
+
+    /// Wraps foreign codes and their scales, one for each [`BLOCK`].
+    ///
+    /// # Safety
+    /// As for [`Tensor::from_raw`], of `len` bytes and `len / BLOCK` singles, rounded up.
+    pub unsafe fn coded_from_raw(codes: *mut u8, len: usize, scales: *mut f32) -> Self {
+        let beside = scales.cast();
+        Self { data: codes, len, dtype: Dtype::Code8, beside, dither: None, memory: PhantomData }
+    }
+
+    /// Splits a number of two bytes: what rounding leaves out goes to `low`, and comes back when
+    /// it is read. Other types stay as they are.
+    ///
+    /// # Safety
+    /// As for [`Tensor::from_raw`], for `low`, of the type and length of this tensor.
+    pub unsafe fn split_from_raw(mut self, low: *mut u8) -> Self {
+        if matches!(self.dtype, Dtype::Bf16 | Dtype::F16) {
+            self.beside = low;
+        }
+        self
+    }
+
+    /// Rounds stochastically from now on, where numbers are rounded at all and are not split.
+    pub fn dithered(mut self, dither: Dither) -> Self {
+        self.dither = Some(dither);
+        self
     }
 
     /// Number of elements.
@@ -196,7 +252,7 @@ impl Tensor<'_> {
 
     /// The same memory, borrowed for a shorter time.
     pub fn reborrow(&mut self) -> Tensor<'_> {
-        Tensor { data: self.data, len: self.len, dtype: self.dtype, memory: PhantomData }
+        Tensor { memory: PhantomData, ..*self }
     }
 
     /// The elements, if they are stored as `F`.
@@ -227,13 +283,43 @@ impl Tensor<'_> {
         // SAFETY: `direct` checked the range; not written (caller).
         unsafe {
             match self.dtype {
-                Dtype::F32 => widen(self.stored::<f32>(range), out, |x| F::from_f64(x.into())),
-                Dtype::F64 => widen(self.stored::<f64>(range), out, F::from_f64),
-                Dtype::Bf16 => widen(self.stored::<u16>(range), out, from_bf16),
-                Dtype::F16 => from_f16(self.stored::<f16>(range), out),
+                Dtype::F32 => {
+                    convert::each(self.stored::<f32>(range), out, |x| F::from_f64(x.into()));
+                }
+                Dtype::F64 => convert::each(self.stored::<f64>(range), out, F::from_f64),
+                Dtype::Bf16 => self.widen::<Bf16, F>(range, out),
+                Dtype::F16 => self.widen::<F16, F>(range, out),
+                Dtype::Code8 => {
+                    let scales = std::slice::from_raw_parts(self.scales(&range), scale_count(n));
+                    codes::decode(self.stored(range), scales, out);
+                }
             }
         }
         out
+    }
+
+    /// # Safety
+    /// As for `stored`.
+    unsafe fn widen<H: Half, F: Float>(&self, range: Range<usize>, out: &mut [F]) {
+        // SAFETY: the caller's promise; what lies beside has the type and length of the memory.
+        unsafe {
+            if self.beside.is_null() {
+                return H::widen(self.stored(range), out);
+            }
+            let low = self.beside.cast::<u16>().add(range.start);
+            let low = std::slice::from_raw_parts(low, range.len());
+            convert::join::<H, F>(self.stored(range), low, out);
+        }
+    }
+
+    /// The scales of the blocks of `range`, which must begin with a block.
+    ///
+    /// # Safety
+    /// `range` is inside the memory, which holds codes.
+    unsafe fn scales(&self, range: &Range<usize>) -> *mut f32 {
+        assert!(range.start.is_multiple_of(BLOCK), "a part begins inside a block of codes");
+        // SAFETY: the caller's promise; there is a scale for each block of the memory.
+        unsafe { self.beside.cast::<f32>().add(range.start / BLOCK) }
     }
 
     /// # Safety
@@ -241,6 +327,36 @@ impl Tensor<'_> {
     unsafe fn stored<E>(&self, range: Range<usize>) -> &[E] {
         // SAFETY: the caller's promise.
         unsafe { std::slice::from_raw_parts(self.data.cast::<E>().add(range.start), range.len()) }
+    }
+
+    /// # Safety
+    /// As for `stored`, and nobody else reads the range either.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn place<E>(&self, range: &Range<usize>) -> &mut [E] {
+        // SAFETY: the caller's promise.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.data.cast::<E>().add(range.start), range.len())
+        }
+    }
+
+    /// Rounds `values` into `range`.
+    ///
+    /// # Safety
+    /// As for `place`.
+    unsafe fn narrow<H: Half, F: Float>(&self, range: &Range<usize>, values: &[F]) {
+        // SAFETY: the caller's promise; what lies beside has the type and length of the memory.
+        unsafe {
+            if self.beside.is_null() {
+                let to = self.place(range);
+                return match self.dither {
+                    Some(dither) => H::stochastic(values, to, dither, range.start),
+                    None => H::nearest(values, to),
+                };
+            }
+            let low = self.beside.cast::<u16>().add(range.start);
+            let low = std::slice::from_raw_parts_mut(low, range.len());
+            convert::split::<H, F>(values, self.place(range), low);
+        }
     }
 
     /// `range` for reading and writing as `F`; with a scratch copy where it is stored otherwise,
@@ -289,82 +405,30 @@ impl<'s, F: Float> Block<'s, F> {
     #[inline]
     pub fn store(self) {
         let Some((tensor, start)) = self.home else { return };
-        let n = self.data.len();
+        let range = start..start + self.data.len();
         // SAFETY: `block` took exclusive access to this range of a tensor of this type.
         unsafe {
             match tensor.dtype {
                 Dtype::F32 => {
-                    let out =
-                        std::slice::from_raw_parts_mut(tensor.data.cast::<f32>().add(start), n);
-                    widen(self.data, out, |x: F| x.to_f64() as f32);
+                    convert::each(self.data, tensor.place(&range), |x: F| x.to_f64() as f32);
                 }
-                Dtype::F64 => {
-                    let out =
-                        std::slice::from_raw_parts_mut(tensor.data.cast::<f64>().add(start), n);
-                    widen(self.data, out, F::to_f64);
-                }
-                Dtype::Bf16 => {
-                    let out =
-                        std::slice::from_raw_parts_mut(tensor.data.cast::<u16>().add(start), n);
-                    widen(self.data, out, to_bf16);
-                }
-                Dtype::F16 => {
-                    let out =
-                        std::slice::from_raw_parts_mut(tensor.data.cast::<f16>().add(start), n);
-                    to_f16(self.data, out);
+                Dtype::F64 => convert::each(self.data, tensor.place(&range), F::to_f64),
+                Dtype::Bf16 => tensor.narrow::<Bf16, F>(&range, self.data),
+                Dtype::F16 => tensor.narrow::<F16, F>(&range, self.data),
+                Dtype::Code8 => {
+                    let scales = tensor.scales(&range);
+                    let scales = std::slice::from_raw_parts_mut(scales, scale_count(range.len()));
+                    let codes = tensor.place(&range);
+                    codes::encode(self.data, codes, scales, tensor.dither, start);
                 }
             }
         }
     }
 }
 
-/// Element by element, at the SIMD level of the machine.
-fn widen<A: Copy, B: Copy>(from: &[A], to: &mut [B], convert: impl Fn(A) -> B) {
-    struct Convert<'a, A, B, C>(&'a [A], &'a mut [B], C);
-    impl<A: Copy, B: Copy, C: Fn(A) -> B> Kernel for Convert<'_, A, B, C> {
-        type Output = ();
-        #[inline(always)]
-        fn run(self) {
-            for (to, &from) in self.1.iter_mut().zip(self.0) {
-                *to = self.2(from);
-            }
-        }
-    }
-    simd::dispatch(Convert(from, to, convert));
-}
-
-#[inline(always)]
-fn from_bf16<F: Float>(bits: u16) -> F {
-    F::from_f64(f32::from_bits(u32::from(bits) << 16).into())
-}
-
-/// Rounds to nearest, ties to even; NaN stays NaN.
-#[inline(always)]
-fn to_bf16<F: Float>(x: F) -> u16 {
-    let x = x.to_f64() as f32;
-    let bits = x.to_bits();
-    let rounded = (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16;
-    if x.is_nan() { ((bits >> 16) | 0x40) as u16 } else { rounded }
-}
-
-const HALF_BLOCK: usize = 256;
-
-fn from_f16<F: Float>(from: &[f16], to: &mut [F]) {
-    let mut singles = [0.0f32; HALF_BLOCK];
-    for (from, to) in from.chunks(HALF_BLOCK).zip(to.chunks_mut(HALF_BLOCK)) {
-        let singles = &mut singles[..from.len()];
-        from.convert_to_f32_slice(singles);
-        widen(singles, to, |x| F::from_f64(x.into()));
-    }
-}
-
-fn to_f16<F: Float>(from: &[F], to: &mut [f16]) {
-    let mut singles = [0.0f32; HALF_BLOCK];
-    for (from, to) in from.chunks(HALF_BLOCK).zip(to.chunks_mut(HALF_BLOCK)) {
-        let singles = &mut singles[..from.len()];
-        widen(from, singles, |x: F| x.to_f64() as f32);
-        to.convert_from_f32_slice(singles);
-    }
+/// Scales of `n` codes.
+pub fn scale_count(n: usize) -> usize {
+    n.div_ceil(BLOCK)
 }
 
 /// Refuses memory that is written in two places, or written in one and read in another.
@@ -428,13 +492,41 @@ mod tests {
     }
 
     #[test]
-    fn bf16_rounds_to_nearest_even_as_the_half_crate() {
-        for bits in (0..u32::MAX).step_by(65_521) {
-            let x = f32::from_bits(bits);
-            let expected = bf16::from_f32(x);
-            assert!(to_bf16(x) == expected.to_bits() || x.is_nan(), "{x}");
-            assert_eq!(bf16::from_bits(to_bf16(x)).is_nan(), x.is_nan());
+    fn codes_are_written_block_by_block_and_the_rest_stays() {
+        let (mut codes, mut scales) = (vec![7u8; 600], vec![1.0f32; 3]);
+        let tensor = Tensor::coded(&mut codes, &mut scales).expect("three blocks");
+        let mut scratch = [0.0f64; 600];
+        // SAFETY: one block at a time.
+        let part = unsafe { tensor.block(256..512, &mut scratch, false) };
+        part.data.iter_mut().zip(1..).for_each(|(x, i)| *x = f64::from(i));
+        part.store();
+        // SAFETY: as above.
+        let part = unsafe { tensor.block(512..600, &mut scratch, true) };
+        part.data.fill(1.0);
+        part.store();
+        assert!(codes[..256].iter().chain(&codes[512..]).all(|&code| code == 7));
+        assert_eq!(scales, [1.0, -256.0, 1.0]);
+        assert!(codes[256..512].is_sorted() && codes[256] < codes[511]);
+        let error = Tensor::coded(&mut codes, &mut scales[..2]).expect_err("too few");
+        assert!(error.to_string().starts_with("scales of shape (2,) does not match their codes"));
+    }
+
+    #[test]
+    fn split_tensors_keep_what_rounding_leaves_out() {
+        let (mut high, mut low) = (vec![bf16::ONE; 300], vec![bf16::ZERO; 300]);
+        // SAFETY: as long and of the same type.
+        let tensor = unsafe { Tensor::from(&mut high).split_from_raw(low.as_mut_ptr().cast()) };
+        let mut scratch = [0.0f32; 300];
+        for _ in 0..100 {
+            // SAFETY: one block at a time.
+            let part = unsafe { tensor.block(10..290, &mut scratch, false) };
+            part.data.iter_mut().for_each(|x| *x += 1e-4);
+            part.store();
         }
+        // SAFETY: as above.
+        let data = unsafe { tensor.block(0..300, &mut scratch, false) }.data;
+        assert!(data[..10].iter().chain(&data[290..]).all(|&x| x == 1.0));
+        assert!(data[10..290].iter().all(|&x| (x - 1.01).abs() < 1e-3));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod clip;
 pub mod hyper;
 pub mod modifiers;
 pub mod observe;
+pub mod precision;
 mod prelude;
 pub mod rule;
 mod step;

@@ -131,10 +131,18 @@ impl Torch {
         self.describe(tensor, |found| found.array(), Some)
     }
 
-    /// The memory of a plain tensor, if it lies on the processor in the layout of `like`.
+    /// The memory of a plain tensor, if it lies on the processor in the layout of `like`; `codes`
+    /// says whether bytes may pass for a state.
     #[inline]
-    pub fn span_like(&self, tensor: &Bound<'_, PyAny>, like: &Array) -> PyResult<Option<Span>> {
-        self.describe(tensor, |found| found.span_like(like), |array| array.span_like(like))
+    pub fn span_like(
+        &self,
+        tensor: &Bound<'_, PyAny>,
+        like: &Array,
+        codes: bool,
+    ) -> PyResult<Option<Span>> {
+        let span =
+            self.describe(tensor, |found| found.span_like(like), |array| array.span_like(like))?;
+        Ok(span.filter(|span| codes || span.dtype != Dtype::Code8))
     }
 
     /// The memory of a plain tensor of one element.
@@ -175,6 +183,7 @@ impl DlTensor {
             (2, 64) => Some(Dtype::F64),
             (2, 16) => Some(Dtype::F16),
             (4, 16) => Some(Dtype::Bf16),
+            (1, 8) => Some(Dtype::Code8),
             _ => None,
         }
     }
@@ -256,6 +265,7 @@ fn by_attributes(tensor: &Bound<'_, PyAny>) -> PyResult<Array> {
         "torch.float64" => Some(Dtype::F64),
         "torch.float16" => Some(Dtype::F16),
         "torch.bfloat16" => Some(Dtype::Bf16),
+        "torch.uint8" => Some(Dtype::Code8),
         _ => None,
     };
     let cpu = tensor.getattr("device")?.getattr("type")?.extract::<String>()? == "cpu";
@@ -263,13 +273,16 @@ fn by_attributes(tensor: &Bound<'_, PyAny>) -> PyResult<Array> {
     Ok(Array { data, dtype, cpu, writable: true, ndim, shape, strides })
 }
 
-/// A view of a numpy array.
-pub fn numpy_view(object: &Bound<'_, PyUntypedArray>) -> Option<Array> {
+/// A view of a numpy array. numpy has no bfloat16: `codes` reads two unsigned bytes as one, and a
+/// byte as a code.
+pub fn numpy_view(object: &Bound<'_, PyUntypedArray>, codes: bool) -> Option<Array> {
     let descr = object.dtype();
     let native = descr.is_native_byteorder() != Some(false);
     let dtype = match (descr.kind(), descr.itemsize()) {
         (b'f', 4) if native => Some(Dtype::F32),
         (b'f', 8) if native => Some(Dtype::F64),
+        (b'u', 1) if codes => Some(Dtype::Code8),
+        (b'u', 2) if codes && native => Some(Dtype::Bf16),
         _ => None,
     };
     let size = descr.itemsize().max(1) as isize;
@@ -398,12 +411,18 @@ impl Array {
 pub struct Span {
     data: *mut u8,
     len: usize,
-    dtype: Dtype,
+    /// How its elements are stored.
+    pub dtype: Dtype,
     /// Whether it may be written.
     pub writable: bool,
 }
 
 impl Span {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// The addresses it covers.
     pub fn addresses(&self) -> Range<usize> {
         let start = self.data as usize;
@@ -418,6 +437,21 @@ impl Span {
     pub unsafe fn tensor<'a>(&self) -> Tensor<'a> {
         // SAFETY: the caller's promise; numpy's and torch's elements are initialised and aligned.
         unsafe { Tensor::from_raw(self.data, self.len, self.dtype) }
+    }
+
+    /// The elements with what lies beside them: scales of codes, or the low halves of split
+    /// numbers.
+    ///
+    /// # Safety
+    /// As for [`Span::tensor`], for both; the lengths and types fit.
+    pub unsafe fn tensor_with<'a>(&self, beside: &Self) -> Tensor<'a> {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.dtype {
+                Dtype::Code8 => Tensor::coded_from_raw(self.data, self.len, beside.data.cast()),
+                _ => self.tensor().split_from_raw(beside.data),
+            }
+        }
     }
 
     /// The elements, to read.
@@ -448,7 +482,7 @@ impl Span {
             match self.dtype {
                 Dtype::F32 => *self.data.cast::<f32>() = value as f32,
                 Dtype::F64 => *self.data.cast::<f64>() = value,
-                Dtype::Bf16 | Dtype::F16 => {}
+                Dtype::Bf16 | Dtype::F16 | Dtype::Code8 => {}
             }
         }
     }

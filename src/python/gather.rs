@@ -1,10 +1,11 @@
 //! Views of every tensor of a step: gathered and checked, stepped, and handed back.
 
 use super::array::{Array, Span, Torch, numpy_view};
-use super::optim::{build, repr};
+use super::optim::{DictLookup, build, repr};
 use crate::engine::sweep::MAX_STATE;
-use crate::engine::tensor::check_overlap;
+use crate::engine::tensor::{Dtype, check_overlap, scale_count};
 use crate::engine::{Error, Result};
+use crate::optim::precision::{Precision, Rounding, StateDtype, dither};
 use crate::optim::rule::State;
 use crate::optim::{Direction, Group, Options, Parameter, Report, step, step_with};
 use numpy::PyUntypedArray;
@@ -18,8 +19,13 @@ type Object<'py> = Bound<'py, PyAny>;
 /// One parameter; numbers are places in the lists of [`Gather`].
 struct Row {
     group: usize,
-    /// Number of this step.
+    /// Place among the parameters of the optimizer.
+    number: usize,
+    /// Number of this step, as the rule sees it.
     t: u64,
+    /// Number of this step, where steps are counted.
+    clock: u64,
+    precision: Precision,
     param: usize,
     /// Where its spans begin: parameter, gradient, states.
     spans: usize,
@@ -42,9 +48,24 @@ struct Context<'py> {
     hyper: Bound<'py, PyDict>,
     states: Vec<State>,
     names: Vec<Bound<'py, PyString>>,
+    /// Keys of the scales, where states may be codes.
+    scales: Vec<Bound<'py, PyString>>,
     counts: bool,
     matrix: bool,
     class: &'static str,
+    precision: Precision,
+}
+
+/// The entry of a parameter in the state dict, besides the states themselves.
+#[derive(Default)]
+struct Found<'py> {
+    counter: Option<Object<'py>>,
+    /// Whether a state is new.
+    fresh: bool,
+    /// Scales of the states that are codes.
+    scales: [Option<Object<'py>>; MAX_STATE],
+    /// The low half of the parameter.
+    low: Option<Object<'py>>,
 }
 
 /// The parameters of a step.
@@ -59,6 +80,8 @@ pub struct Gather<'a, 'py> {
     groups: Vec<Group>,
     rows: Vec<Row>,
     spans: Vec<Span>,
+    /// What lies beside a span: scales of codes, or the low halves of a parameter.
+    beside: Vec<Option<Span>>,
     /// Keeps alive what the spans point into.
     held: Vec<Object<'py>>,
     /// Objects, and the stand-ins whose elements go back to them.
@@ -88,6 +111,7 @@ impl<'a, 'py> Gather<'a, 'py> {
             groups: vec![],
             rows: vec![],
             spans: vec![],
+            beside: vec![],
             held: vec![],
             stand_ins: vec![],
             strided: vec![],
@@ -108,8 +132,17 @@ impl<'a, 'py> Gather<'a, 'py> {
         let names = states.iter().map(|state| PyString::intern(self.py, state.name)).collect();
         let info = built.rule.info();
         let matrix = built.rule.matrix(1, 1).is_some();
-        let context =
-            Context { hyper, states, names, counts: info.counts, matrix, class: info.class };
+        let precision = Precision::read(&DictLookup(&hyper))?;
+        let counts = info.counts || precision.is_random();
+        let class = info.class;
+        let scales = match precision.state {
+            StateDtype::Int8 => states
+                .iter()
+                .map(|state| PyString::intern(self.py, &format!("{}_scale", state.name)))
+                .collect(),
+            _ => vec![],
+        };
+        let context = Context { hyper, states, names, scales, counts, matrix, class, precision };
         self.groups.push(built);
         let first = self.parameters;
         self.parameters += params.len();
@@ -129,7 +162,7 @@ impl<'a, 'py> Gather<'a, 'py> {
                 Some(_) => param.clone(),
                 None => (first + index).into_pyobject(self.py)?.into_any(),
             };
-            if !self.row(&context, &key, param, grad)? {
+            if !self.row(&context, &key, first + index, param, grad)? {
                 return Ok(false);
             }
         }
@@ -141,16 +174,23 @@ impl<'a, 'py> Gather<'a, 'py> {
         match self.torch {
             Some(torch) if torch.is_plain(object) => torch.view(object),
             Some(_) => Ok(None),
-            None => Ok(object.cast::<PyUntypedArray>().ok().and_then(numpy_view)),
+            None => {
+                Ok(object.cast::<PyUntypedArray>().ok().and_then(|array| numpy_view(array, false)))
+            }
         }
     }
 
-    /// The memory of an object in the layout of `like`.
-    fn span_like(&self, object: &Object<'py>, like: &Array) -> PyResult<Option<Span>> {
+    /// The memory of an object in the layout of `like`; `codes` says whether it is a state, which
+    /// may be of bytes.
+    fn span_like(&self, object: &Object<'py>, like: &Array, codes: bool) -> PyResult<Option<Span>> {
         match self.torch {
-            Some(torch) if torch.is_plain(object) => torch.span_like(object, like),
+            Some(torch) if torch.is_plain(object) => torch.span_like(object, like, codes),
             Some(_) => Ok(None),
-            None => Ok(self.view(object)?.and_then(|array| array.span_like(like))),
+            None => {
+                let array = object.cast::<PyUntypedArray>().ok();
+                let view = array.and_then(|array| numpy_view(array, codes));
+                Ok(view.and_then(|view| view.span_like(like)))
+            }
         }
     }
 
@@ -168,6 +208,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         &mut self,
         context: &Context<'py>,
         key: &Object<'py>,
+        number: usize,
         param: Object<'py>,
         grad: Object<'py>,
     ) -> PyResult<bool> {
@@ -183,13 +224,15 @@ impl<'a, 'py> Gather<'a, 'py> {
         let (first, spans) = (self.held.len(), self.spans.len());
         self.held.push(param);
         self.held.push(grad);
-        let (counter, fresh) = self.states(context, key, first)?;
+        let half = x.as_ref().is_some_and(|x| matches!(x.dtype, Some(Dtype::Bf16 | Dtype::F16)));
+        let found = self.states(context, key, first, half)?;
         let x = match self.fit(first, x.as_ref())? {
             true => x,
-            false => self.conform(first, x)?,
+            false => self.conform(first, x, &found)?,
         };
         let Some(x) = x else { return Ok(false) };
-        let (t, counter) = match counter {
+        let Some(()) = self.attach(&found, spans, &x)? else { return Ok(false) };
+        let (clock, counter) = match found.counter {
             Some(counter) => {
                 let span = match self.torch {
                     Some(torch) if torch.is_plain(&counter) => torch.scalar(&counter)?,
@@ -205,13 +248,21 @@ impl<'a, 'py> Gather<'a, 'py> {
                 self.held.push(counter);
                 (value as u64 + 1, Some(span))
             }
-            None => (if fresh { 1 } else { 2 }, None),
+            None => (0, None),
+        };
+        let t = match self.groups.last().is_some_and(|group| group.rule.info().counts) {
+            true => clock,
+            false if found.fresh => 1,
+            false => 2,
         };
         let direction =
             if context.matrix { Some(self.direction(context, first, &x)?) } else { None };
         self.rows.push(Row {
             group: self.groups.len() - 1,
+            number,
             t,
+            clock,
+            precision: context.precision,
             param: first,
             spans,
             states: context.states.len(),
@@ -226,14 +277,14 @@ impl<'a, 'py> Gather<'a, 'py> {
         self.entries.next_if(|(next, _)| next.is(key)).map(|(_, entry)| entry)
     }
 
-    /// Adds the states of a parameter, held from `first` on; returns its counter, and whether any
-    /// state is new.
+    /// Adds the states of a parameter, held from `first` on; `half` says that it has two bytes.
     fn states(
         &mut self,
         context: &Context<'py>,
         key: &Object<'py>,
         first: usize,
-    ) -> PyResult<(Option<Object<'py>>, bool)> {
+        half: bool,
+    ) -> PyResult<Found<'py>> {
         let py = self.py;
         let entry = match self.next_entry(key) {
             Some(entry) => Some(entry),
@@ -248,9 +299,20 @@ impl<'a, 'py> Gather<'a, 'py> {
         };
         let step = intern!(py, "step");
         let mut missing: Vec<(Bound<'py, PyString>, f64)> = Vec::new();
-        let mut counter = if context.counts { find(step)? } else { None };
-        if context.counts && counter.is_none() {
-            missing.push((step.clone(), 0.0));
+        let mut found = Found::default();
+        if context.counts {
+            found.counter = find(step)?;
+            if found.counter.is_none() {
+                missing.push((step.clone(), 0.0));
+            }
+        }
+        let low = intern!(py, "compensation");
+        let split = half && context.precision.rounding == Rounding::Kahan;
+        if split {
+            found.low = find(low)?;
+            if found.low.is_none() {
+                missing.push((low.clone(), 0.0));
+            }
         }
         let mut values: [Option<Object<'py>>; MAX_STATE] = Default::default();
         let specs = || context.names.iter().zip(&context.states);
@@ -258,10 +320,11 @@ impl<'a, 'py> Gather<'a, 'py> {
             *value = find(name)?;
             if value.is_none() {
                 missing.push((name.clone(), state.std));
+                found.fresh = true;
             }
         }
-        let fresh = !missing.is_empty();
-        if fresh {
+        let mut added = None;
+        if !missing.is_empty() {
             let arguments = (&self.held[first], missing, &context.hyper);
             let new = self.host.call_method1(intern!(py, "init"), arguments)?;
             let new = new.cast_into::<PyDict>()?;
@@ -270,19 +333,38 @@ impl<'a, 'py> Gather<'a, 'py> {
                     *value = new.get_item(name)?;
                 }
             }
-            if context.counts && counter.is_none() {
-                counter = new.get_item(step)?;
+            if context.counts && found.counter.is_none() {
+                found.counter = new.get_item(step)?;
             }
+            if split && found.low.is_none() {
+                found.low = new.get_item(low)?;
+            }
+            added = Some(new);
+        }
+        for (scale, name) in found.scales.iter_mut().zip(&context.scales) {
+            if let Some(new) = &added {
+                *scale = new.get_item(name)?;
+            }
+            if scale.is_none() {
+                *scale = entry.get_item(name)?;
+            }
+        }
+        if let Some(new) = added {
             self.pending.push(Pending { key: key.clone(), entry, new });
         }
         self.held.extend(values.into_iter().flatten());
-        Ok((counter, fresh))
+        Ok(found)
     }
 
     /// For tensors that do not fit: the host supplies stand-ins or says what is wrong. Returns the
     /// view of the parameter's; none if the gradient is out of the core's reach.
     #[cold]
-    fn conform(&mut self, first: usize, x: Option<Array>) -> PyResult<Option<Array>> {
+    fn conform(
+        &mut self,
+        first: usize,
+        x: Option<Array>,
+        found: &Found<'py>,
+    ) -> PyResult<Option<Array>> {
         let g = self.view(&self.held[first + 1])?;
         if !self.on_cpu(g.as_ref(), &self.held[first + 1])? {
             return Ok(None);
@@ -304,7 +386,9 @@ impl<'a, 'py> Gather<'a, 'py> {
         }
         let originals = self.held[first..].to_vec();
         let tensors = PyList::new(self.py, &originals)?;
-        let stand_ins = self.host.call_method1(intern!(self.py, "conform"), (tensors,))?;
+        let states = originals.len() - 2;
+        let beside = (tensors, PyList::new(self.py, &found.scales[..states])?, &found.low);
+        let stand_ins = self.host.call_method1(intern!(self.py, "conform"), beside)?;
         self.held.truncate(first);
         self.held.extend(stand_ins.cast_into::<PyList>()?.iter());
         for (place, pair) in originals.iter().zip(&self.held[first..]).enumerate() {
@@ -335,13 +419,49 @@ impl<'a, 'py> Gather<'a, 'py> {
         let length = self.spans.len();
         self.spans.push(span);
         for place in first + 1..self.held.len() {
-            let Some(span) = self.span_like(&self.held[place], x)? else {
+            // Bytes are codes where they lie as a state, from the third place on.
+            let Some(span) = self.span_like(&self.held[place], x, place > first + 1)? else {
                 self.spans.truncate(length);
                 return Ok(false);
             };
             self.spans.push(span);
         }
         Ok(true)
+    }
+
+    /// Finds what lies beside the spans of a row, from `spans` on; none if it is out of the core's
+    /// reach.
+    fn attach(&mut self, found: &Found<'py>, spans: usize, x: &Array) -> PyResult<Option<()>> {
+        self.beside.resize(self.spans.len(), None);
+        if let Some(low) = &found.low {
+            let span = self.span_like(low, x, false)?;
+            let Some(span) = span.filter(|span| span.dtype == self.spans[spans].dtype) else {
+                return Ok(None);
+            };
+            self.beside[spans] = Some(span);
+            self.held.push(low.clone());
+        }
+        for (k, place) in (spans + 2..self.spans.len()).enumerate() {
+            if self.spans[place].dtype != Dtype::Code8 {
+                continue;
+            }
+            let count = scale_count(self.spans[place].len());
+            let span = match &found.scales[k] {
+                Some(scale) => self.view(scale)?.filter(|view| view.cpu && view.is_dense()),
+                None => None,
+            };
+            let span = span.and_then(|view| view.span());
+            let fits = |span: &Span| span.dtype == Dtype::F32 && span.len() == count;
+            let (Some(span), Some(scale)) = (span.filter(fits), &found.scales[k]) else {
+                let allowed = format!("float32 of shape ({count},) with state_dtype=\"int8\"");
+                let given = found.scales[k].as_ref().map_or("none".into(), repr);
+                let fix = "load the checkpoint with load_state_dict";
+                return Err(Error::kind("the scale of a state", allowed, given, fix).into());
+            };
+            self.beside[place] = Some(span);
+            self.held.push(scale.clone());
+        }
+        Ok(Some(()))
     }
 
     /// The buffer for the direction of a matrix.
@@ -371,10 +491,11 @@ impl<'a, 'py> Gather<'a, 'py> {
     /// Refuses read-only and overlapping memory.
     pub fn check(&self) -> PyResult<()> {
         let written = || {
-            self.rows.iter().flat_map(|row| {
+            let rows = self.rows.iter().flat_map(|row| {
                 let spans = &self.spans[row.spans..row.spans + 2 + row.states];
                 std::iter::once(&spans[0]).chain(&spans[2..])
-            })
+            });
+            rows.chain(self.beside.iter().flatten())
         };
         if written().any(|span| !span.writable) {
             let given = "a read-only array";
@@ -441,7 +562,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         }
         for row in &self.rows {
             if let Some(counter) = &row.counter {
-                counter.set_scalar(row.t as f64);
+                counter.set_scalar(row.clock as f64);
             }
         }
         for pair in &self.stand_ins {
@@ -452,14 +573,28 @@ impl<'a, 'py> Gather<'a, 'py> {
     }
 
     fn parameter<'t>(&self, row: &Row) -> Result<Parameter<'t>> {
-        let [x, g, states @ ..] = &self.spans[row.spans..row.spans + 2 + row.states] else {
-            unreachable!("a row has at least two spans")
+        let tensor = |place: usize| {
+            // SAFETY: dense by `fit`, and what lies beside by `attach`; `held` keeps the objects
+            // alive past the step; `check` refused overlaps; the arrays are numpy's and torch's,
+            // which are initialised and aligned.
+            unsafe {
+                match &self.beside[place] {
+                    Some(beside) => self.spans[place].tensor_with(beside),
+                    None => self.spans[place].tensor(),
+                }
+            }
         };
-        // SAFETY: dense by `fit`; `held` keeps the objects alive past the step; `check` refused
-        // overlaps; the arrays are numpy's and torch's, which are initialised and aligned.
-        let (x, g) = unsafe { (x.tensor(), g.read()) };
+        let Precision { state, rounding } = row.precision;
+        let mut x = tensor(row.spans);
+        if rounding == Rounding::Stochastic {
+            x = x.dithered(dither(row.number, 0, row.clock));
+        }
         // SAFETY: as above.
-        let states = states.iter().map(|span| unsafe { span.tensor() });
+        let g = unsafe { self.spans[row.spans + 1].read() };
+        let states = (0..row.states).map(|k| match state {
+            StateDtype::Float32 => tensor(row.spans + 2 + k),
+            _ => tensor(row.spans + 2 + k).dithered(dither(row.number, 1 + k, row.clock)),
+        });
         let parameter = Parameter::new(row.group, row.t, x, g, states)?;
         Ok(match &row.direction {
             None => parameter,

@@ -1,13 +1,17 @@
 //! Bindings of optimizer steps: hyperparameters in, the registry out, and the step itself.
 
 use super::gather::Gather;
+use crate::engine::codes;
 use crate::engine::rng::Philox;
+use crate::engine::sweep::MAX_STATE;
+use crate::engine::tensor::scale_count;
 use crate::engine::{Error, Result};
 use crate::optim::hyper::{self, Field, Lookup, Value};
 use crate::optim::modifiers::{Decay, Modifiers, OnNonfinite};
+use crate::optim::precision::{self, Precision};
 use crate::optim::rule::Info;
 use crate::optim::{Group, Options, RULES};
-use numpy::{PyArray1, PyArrayMethods};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -18,6 +22,9 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(optim_states, module)?)?;
     module.add_function(wrap_pyfunction!(optim_step, module)?)?;
     module.add_function(wrap_pyfunction!(optim_normal, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_dither, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_encode, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_decode, module)?)?;
     Ok(())
 }
 
@@ -74,7 +81,7 @@ fn optim_rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
 }
 
 /// Hyperparameters in a Python dict.
-struct DictLookup<'a, 'py>(&'a Bound<'py, PyDict>);
+pub struct DictLookup<'a, 'py>(pub &'a Bound<'py, PyDict>);
 
 impl Lookup for DictLookup<'_, '_> {
     fn get(&self, key: &str, index: Option<usize>) -> Result<Option<Value>> {
@@ -131,6 +138,7 @@ fn options(grad_scale: f64, on_nonfinite: &str, observe: bool) -> PyResult<Optio
 #[pyfunction]
 fn optim_check(rule: &str, hyper: &Bound<'_, PyDict>, on_nonfinite: &str) -> PyResult<()> {
     options(1.0, on_nonfinite, false)?;
+    Precision::read(&DictLookup(hyper))?;
     build(rule, hyper).map(drop)
 }
 
@@ -184,6 +192,63 @@ fn optim_normal(out: &Bound<'_, PyArray1<f64>>, seed: u64, stream: u64) -> PyRes
     for (index, pair) in out.as_slice_mut()?.chunks_mut(2).enumerate() {
         let draws = rng.normal(stream, index as u64);
         pair.copy_from_slice(&draws[..pair.len()]);
+    }
+    Ok(())
+}
+
+/// The key of the random words that round a parameter (slot 0) or one of its states (from 1).
+#[pyfunction]
+fn optim_dither(parameter: usize, slot: usize, step: u64) -> PyResult<(u32, u32)> {
+    if slot > MAX_STATE {
+        let allowed = format!("at most {MAX_STATE}");
+        return Err(Error::value("slot", allowed, slot, "see thalweg.optim").into());
+    }
+    Ok(precision::dither(parameter, slot, step).key().into())
+}
+
+/// Round numbers to eight bits, to nearest: codes and a scale for each block of 256.
+#[pyfunction]
+fn optim_encode(
+    values: PyReadonlyArray1<'_, f32>,
+    codes: &Bound<'_, PyArray1<u8>>,
+    scales: &Bound<'_, PyArray1<f32>>,
+) -> PyResult<()> {
+    let (mut codes, mut scales) = (codes.try_readwrite()?, scales.try_readwrite()?);
+    let (values, codes, scales) =
+        (values.as_slice()?, codes.as_slice_mut()?, scales.as_slice_mut()?);
+    fits(values.len(), codes.len(), scales.len())?;
+    codes::encode(values, codes, scales, None, 0);
+    Ok(())
+}
+
+/// Write the numbers that codes and scales stand for to `values`.
+#[pyfunction]
+fn optim_decode(
+    codes: PyReadonlyArray1<'_, u8>,
+    scales: PyReadonlyArray1<'_, f32>,
+    values: &Bound<'_, PyArray1<f32>>,
+) -> PyResult<()> {
+    let mut values = values.try_readwrite()?;
+    let (codes, scales, values) = (codes.as_slice()?, scales.as_slice()?, values.as_slice_mut()?);
+    fits(values.len(), codes.len(), scales.len())?;
+    codes::decode(codes, scales, values);
+    Ok(())
+}
+
+fn fits(values: usize, codes: usize, scales: usize) -> PyResult<()> {
+    for (name, given, expected) in
+        [("codes", codes, values), ("scales", scales, scale_count(values))]
+    {
+        if given != expected {
+            return Err(Error::Shape {
+                name: name.into(),
+                given: format!("({given},)"),
+                other: "the values".into(),
+                expected: format!("({expected},)"),
+                fix: "pass one code a value and one scale a block of 256".into(),
+            }
+            .into());
+        }
     }
     Ok(())
 }

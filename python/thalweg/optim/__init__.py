@@ -22,8 +22,14 @@ clip_value : float > 0, optional
     Largest absolute value of a gradient's element, after `clip_norm`.
 on_nonfinite : {"propagate", "skip", "raise"}
     What a NaN or infinite gradient does; one policy for the whole optimizer.
-state_dtype : {"float32"}
-    Type of the state of low-precision parameters; float64 parameters keep float64 state.
+state_dtype : {"float32", "bfloat16", "int8"}
+    How state is kept: in float32 (float64 for float64 parameters); in two bytes; or in one byte and
+    a scale for each block of 256, `optimizer.state[p]["exp_avg_scale"]` beside `"exp_avg"`, which
+    `dequantize` reads. Both round stochastically; docs/state.md says how and what it costs.
+rounding : {"nearest", "stochastic", "kahan"}
+    How bfloat16 and float16 parameters are rounded after a step; wider ones are stored exactly.
+    Stochastically: right on average; "kahan": to nearest, with the remainder kept in a state of two
+    bytes, `"compensation"`.
 foreach, fused : bool, optional
     Taken for compatibility with `torch.optim`, stored, and without effect: every step is fused.
 capturable, differentiable : bool
@@ -47,6 +53,7 @@ from thalweg._registry import rules
 require("torch")
 
 from thalweg.optim.optimizer import Optimizer  # noqa: E402
+from thalweg.optim.precision import dequantize  # noqa: E402
 
 # One file a rule, named like the rule; `__init__.pyi` lists them for type checkers.
 for _rule in rules().values():
@@ -71,6 +78,7 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_pixelwise_",
     "clip_pixels",
+    "dequantize",
     "fuse_backward",
     "unfuse_backward",
     *(rule.class_name for rule in rules().values()),

@@ -16,6 +16,7 @@ from thalweg.optim.gravity import Gravity as Gravity
 from thalweg.optim.lion import Lion as Lion
 from thalweg.optim.muon import Muon as Muon
 from thalweg.optim.optimizer import Optimizer as Optimizer
+from thalweg.optim.precision import dequantize as dequantize
 from thalweg.optim.routed import Routed as Routed
 from thalweg.optim.sgd import SGD as SGD
 from thalweg.optim.telemetry import Reading as Reading

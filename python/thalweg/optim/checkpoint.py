@@ -8,6 +8,7 @@ from torch import Tensor
 
 from thalweg import _core
 from thalweg._registry import rules
+from thalweg.optim import precision
 
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
@@ -52,7 +53,8 @@ def _check_state(
     rule: str, number: Any, p: Tensor, state: dict[str, Any], names: dict[str, float]
 ) -> None:
     info = rules()[rule]
-    given = {key: value for key, value in state.items() if value is not None and key != "step"}
+    besides = {"step", "compensation", *map(precision.scale_name, names)}
+    given = {k: value for k, value in state.items() if value is not None and k not in besides}
     for name in [*given, *names]:
         if name not in names or (state and name not in state):
             what = f"{name!r} in" if name in given else f"no {name!r} in"
@@ -61,7 +63,7 @@ def _check_state(
                 f"the state of parameter {number}; load a checkpoint of {info.class_name}"
             )
     for name, value in given.items():
-        if isinstance(value, Tensor) and value.shape != p.shape:
+        if isinstance(value, Tensor) and value.shape not in (p.shape, precision.real_shape(p)):
             raise ValueError(
                 f"state {name!r} of shape {tuple(value.shape)} does not match its parameter "
                 f"{number} of shape {tuple(p.shape)}; load the checkpoint of this model"

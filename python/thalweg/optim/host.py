@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg import _core
+from thalweg.optim import precision
 from thalweg.optim.whole import put
 
 if TYPE_CHECKING:
@@ -37,11 +38,21 @@ class TorchHost:
             if name == "step":
                 state[name] = torch.zeros((), dtype=_counter_dtype())
                 continue
-            state[name] = torch.zeros_like(
+            if name == "compensation":
+                state[name] = torch.zeros_like(precision.layout(p), requires_grad=False)
+                continue
+            if std == 0.0 and group["state_dtype"] != "float32":
+                state.update(precision.empty(name, p, group))
+                continue
+            value = torch.zeros_like(
                 p, dtype=state_dtype(p), memory_format=torch.preserve_format, requires_grad=False
             )
             if std > 0.0:
-                self._fill_normal(state[name], std, int(group["seed"]), self._number(p))
+                self._fill_normal(value, std, int(group["seed"]), self._number(p))
+            if group["state_dtype"] == "float32":
+                state[name] = value
+            else:
+                state.update(precision.stored(name, value, p, group))
         return state
 
     def _number(self, p: Tensor) -> int:
@@ -55,8 +66,13 @@ class TorchHost:
         _core.optim_normal(draws, seed, stream)
         put(real, torch.from_numpy(draws * std).reshape(real.shape).to(real.device))
 
-    def conform(self, tensors: list[Tensor]) -> list[Tensor]:
+    def conform(
+        self, tensors: list[Tensor], scales: list[Tensor | None], low: Tensor | None
+    ) -> list[Tensor]:
         """Return stand-ins of parameter, gradient and states that share one dense layout.
+
+        Codes with their scales, and the low half of the parameter, are laid out anew in place
+        where the layout of their parameter has changed.
 
         Raises
         ------
@@ -81,7 +97,7 @@ class TorchHost:
                 f"grad must be of the parameter's kind, got {g.dtype} for {p.dtype}; convert it"
             )
         for state in states:
-            if state.shape != p.shape:
+            if state.shape not in (p.shape, _real(p.detach()).shape):
                 raise ValueError(
                     f"state of shape {tuple(state.shape)} does not match its parameter of shape "
                     f"{tuple(p.shape)}; load the checkpoint of this model"
@@ -95,7 +111,18 @@ class TorchHost:
             self._check_complex(p)
         with torch.no_grad():
             real = [_real(tensor.detach()) for tensor in (p, g, *states)]
-            work = real[0] if _is_dense(real[0]) else real[0].contiguous()
+            work = real[0] if precision.is_dense(real[0]) else real[0].contiguous()
+            for codes, scale in zip(states, scales, strict=True):
+                if codes.dtype == torch.uint8 and codes.stride() != work.stride():
+                    values = torch.empty_like(work, dtype=torch.float32)
+                    codes.data, new = precision.quantize(
+                        values.copy_(precision.dequantize(codes, scale))
+                    )
+                    if scale is not None:
+                        scale.copy_(new)
+            if low is not None and low.stride() != work.stride():
+                low.data = torch.empty_like(work).copy_(low)
+            real[2:] = [_real(state.detach()) for state in states]
             return [_like(work, tensor) for tensor in (work, *real[1:])]
 
     def _check_complex(self, p: Tensor) -> None:
@@ -154,19 +181,9 @@ def _real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
-def _is_dense(tensor: Tensor) -> bool:
-    axes = sorted((s, n) for n, s in zip(tensor.shape, tensor.stride(), strict=True) if n > 1)
-    expected = 1
-    for stride, size in axes:
-        if stride != expected:
-            return False
-        expected *= size
-    return True
-
-
 def _like(work: Tensor, tensor: Tensor) -> Tensor:
     """`tensor` in the layout of `work`, and of a type the core reads."""
-    if tensor.stride() == work.stride() and tensor.dtype in _TYPES:
+    if tensor.stride() == work.stride() and tensor.dtype in (*_TYPES, torch.uint8):
         return tensor
     dtype = tensor.dtype if tensor.dtype in _TYPES else work.dtype
     return torch.empty_like(work, dtype=dtype).copy_(tensor)

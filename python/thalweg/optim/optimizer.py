@@ -13,7 +13,7 @@ from typing_extensions import Unpack, override
 
 from thalweg import _core
 from thalweg._registry import Rule, rules
-from thalweg.optim import checkpoint, compiled, plain
+from thalweg.optim import checkpoint, compiled, plain, precision
 from thalweg.optim.host import TorchHost
 from thalweg.optim.stand_in import Row, native_step
 from thalweg.optim.whole import is_distributed
@@ -38,7 +38,8 @@ class EngineOptions(TypedDict, total=False):
     clip_norm: float | None
     clip_value: float | None
     on_nonfinite: Literal["propagate", "skip", "raise"]
-    state_dtype: Literal["float32"]
+    state_dtype: Literal["float32", "bfloat16", "int8"]
+    rounding: Literal["nearest", "stochastic", "kahan"]
     foreach: bool | None
     fused: bool | None
     capturable: bool
@@ -101,11 +102,6 @@ class Optimizer(torch.optim.Optimizer):
                 f"{tuple(lr.shape)}; pass lr.mean() or a float"
             )
         _core.optim_check(group["rule"], group, self.on_nonfinite)
-        if group["state_dtype"] != "float32":
-            raise ValueError(
-                f"state_dtype must be 'float32', got {group['state_dtype']!r}; "
-                "float64 parameters keep float64 state"
-            )
         if group["foreach"] and group["fused"]:
             raise RuntimeError("foreach and fused must not both be True; leave out one of them")
         for flag in ("capturable", "differentiable"):
@@ -162,7 +158,7 @@ class Optimizer(torch.optim.Optimizer):
         if scale is not None:
             for group in self.param_groups:
                 # The core reads the rest.
-                if group["state_dtype"] != "float32" or group["differentiable"]:
+                if group["differentiable"]:
                     self._check(group)
             self._advance([(group, group["params"]) for group in self.param_groups], scale)
         return loss
@@ -234,8 +230,10 @@ class Optimizer(torch.optim.Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict of this class, or of torch's class of the same name.
 
-        As torch's, except that state keeps its own type: float32 moments of bfloat16 parameters
-        are not rounded on the way; and that state goes to the parameter of the same name where
+        As torch's, except that `state_dtype` and `rounding` stay those of this optimizer, and
+        state that was saved in another precision is converted, to nearest: float32 moments of
+        bfloat16 parameters are not rounded on the way, and what int8 or bfloat16 state stands for
+        is kept exactly in float32; and that state goes to the parameter of the same name where
         both sides have names, whatever the order and the groups.
 
         Raises
@@ -250,6 +248,7 @@ class Optimizer(torch.optim.Optimizer):
             loaded.update(checkpoint.fitted(self, final))
             return loaded
 
+        precisions = [(group["state_dtype"], group["rounding"]) for group in self.param_groups]
         handle = self.register_load_state_dict_pre_hook(capture)
         try:
             super().load_state_dict(state_dict)
@@ -257,13 +256,12 @@ class Optimizer(torch.optim.Optimizer):
             handle.remove()
         saved = loaded["state"]
         numbers = [n for group in loaded["param_groups"] for n in group["params"]]
-        params = [p for group in self.param_groups for p in group["params"]]
-        for number, p in zip(numbers, params, strict=True):
-            for key, value in saved.get(number, {}).items():
-                if isinstance(value, Tensor) and value.is_floating_point() and key != "step":
-                    dtype = state_dtype(p)
-                    if self.state[p][key].dtype != dtype:
-                        self.state[p][key] = value.detach().to(p.device, dtype, copy=True)
+        for group, (state, rounding) in zip(self.param_groups, precisions, strict=True):
+            group["state_dtype"], group["rounding"] = state, rounding
+        params = [(group, p) for group in self.param_groups for p in group["params"]]
+        for number, (group, p) in zip(numbers, params, strict=True):
+            if number in saved:
+                precision.load(self.state[p], saved[number], p, group, state_dtype(p))
 
     @override
     def __getstate__(self) -> dict[str, Any]:
@@ -300,6 +298,7 @@ def engine_defaults(rule: Rule) -> dict[str, Any]:
         "clip_norm": None,
         "clip_value": None,
         "state_dtype": "float32",
+        "rounding": "nearest",
         "foreach": None,
         "fused": None,
         "capturable": False,

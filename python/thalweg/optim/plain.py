@@ -14,6 +14,7 @@ from torch import Tensor
 
 from thalweg import _core
 from thalweg._registry import rules
+from thalweg.optim import precision
 from thalweg.optim.whole import full, put
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
     for group, p, target, grad in rows:
         optimizer._check(group)
         if grad.layout != torch.strided:
-            TorchHost(optimizer).conform([target, grad])
+            TorchHost(optimizer).conform([target, grad], [], None)
+        low = precision.is_random(group) or precision.is_split(p, group)
+        if hasattr(p, "to_local") and low:
+            raise NotImplementedError(
+                f"state_dtype={group['state_dtype']!r} with rounding={group['rounding']!r} takes "
+                f"no sharded parameter ({type(p).__name__}); keep state_dtype='float32' and "
+                "rounding='nearest'"
+            )
         check_shapes(optimizer, group, p)
     if optimizer.on_nonfinite != "propagate":
         bad = [n for n, row in enumerate(rows) if not bool(torch.isfinite(full(row.grad)).all())]
@@ -58,9 +66,10 @@ def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None
             f"more axes that follow each other in memory, got one of shape {tuple(p.shape)}; give "
             "other parameters to another optimizer, such as AdamW"
         )
+    shapes = (p.shape, precision.real_shape(p))
     for name, _ in _core.optim_states(group["rule"], group):
         state = optimizer.state.get(p, {}).get(name)
-        if state is not None and state.shape != p.shape:
+        if state is not None and state.shape not in shapes:
             raise ValueError(
                 f"state of shape {tuple(state.shape)} does not match its parameter of shape "
                 f"{tuple(p.shape)}; load the checkpoint of this model"
@@ -84,17 +93,21 @@ def _step_one(
     hyper = {key: group[key] for key in rule.defaults()}
     state = optimizer.state[p]
     names = [name for name, _ in _core.optim_states(rule.name, group)]
-    specs = [("step", 0.0)] * rule.counts + _core.optim_states(rule.name, group)
+    counts, split = rule.counts or precision.is_random(group), precision.is_split(p, group)
+    specs = [("step", 0.0)] * counts + [("compensation", 0.0)] * split
+    specs += _core.optim_states(rule.name, group)
     missing = [spec for spec in specs if state.get(spec[0]) is None]
     if missing:
         state.update(TorchHost(optimizer).init(p, missing, group))
-    if rule.counts:
+    clock = 0
+    if counts:
         state["step"] += 1
-        t = int(state["step"])
-    else:
-        t = 1 if missing else 2
+        clock = int(state["step"])
+    t = clock if rule.counts else 1 if any(spec[0] in names for spec in missing) else 2
 
     x, g = _wide(full(target.detach())), _wide(full(grad.detach())) / grad_scale
+    if split:
+        x = x + _wide(state["compensation"])
     observe = optimizer._telemetry is not None
     before, raw = x.clone() if observe else x, g
     if group["clip_norm"] is not None:
@@ -105,7 +118,7 @@ def _step_one(
     weight_decay, lr = group["weight_decay"], group["lr"]
     if group["decay"] == "coupled" and weight_decay != 0.0:
         g = g + weight_decay * x
-    states = [_wide(full(state[name])) for name in names]
+    states = [_load(state, name).to(x.dtype) for name in names]
     u, *states = cls.reference(x, g, *states, t=t, **hyper)
     if group["mask"] == "cautious":
         agree = (u.sign() * g.sign()) > 0
@@ -125,15 +138,44 @@ def _step_one(
         x = x - (u + lr * weight_decay * torch.where(towards, x, torch.zeros_like(x)))
     else:
         x = x - u
-    put(_real(target), x)
-    for name, new in zip(names, states, strict=True):
-        put(_real(state[name]), new)
+    number = TorchHost(optimizer)._number(p) if precision.is_random(group) else 0
+    _move(target, x, group, state, number, clock)
+    for slot, (name, new) in enumerate(zip(names, states, strict=True), 1):
+        old = state[name]
+        if precision.is_random(group) and old.dtype in (torch.uint8, torch.bfloat16):
+            key = precision.dither(number, slot, clock)
+            precision.store(old, state.get(precision.scale_name(name)), new, key)
+        else:
+            put(_real(old), new)
     if not observe:
         return None
     norms = [float(t.double().norm()) for t in (raw, x - before, x)]
     both = norms[0] * norms[1]
     product = float((raw.double() * (before - x).double()).sum())
     return (*norms, product / both if both else 0.0)
+
+
+def _load(state: dict[str, Any], name: str) -> Tensor:
+    """Return a state as numbers to compute with."""
+    if state[name].dtype == torch.uint8:
+        return precision.dequantize(state[name], state[precision.scale_name(name)])
+    return _wide(full(state[name]))
+
+
+def _move(
+    p: Tensor, x: Tensor, group: dict[str, Any], state: dict[str, Any], number: int, clock: int
+) -> None:
+    """Round new values into a parameter."""
+    real = _real(p)
+    if precision.is_split(p, group):
+        real.copy_(x)
+        rest = torch.where(real.isfinite(), x - real.to(x.dtype), torch.zeros_like(x))
+        state["compensation"].copy_(rest)
+    elif group["rounding"] == "stochastic" and p.dtype in (torch.bfloat16, torch.float16):
+        dense = torch.empty_like(precision.layout(p), dtype=x.dtype).copy_(x)
+        real.copy_(precision.rounded(dense, p.dtype, precision.dither(number, 0, clock)))
+    else:
+        put(real, x)
 
 
 def _real(tensor: Tensor) -> Tensor:

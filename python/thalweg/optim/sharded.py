@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from thalweg._registry import rules
+from thalweg.optim import precision
 from thalweg.optim.stand_in import Row, native_step
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def step(optimizer: Optimizer, groups: Groups, scale: float) -> bool:
     for group, params in groups:
         whole = not rules()[group["rule"]].pointwise
         if whole or group["mask"] == "cautious" or group["clip_norm"] is not None:
+            return False
+        if any(precision.is_random(group) or precision.is_split(p, group) for p in params):
             return False
         rows += [
             Row(group, p, local(p), _gradient(p, p.grad)) for p in params if p.grad is not None

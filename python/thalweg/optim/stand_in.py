@@ -12,6 +12,7 @@ from torch import Tensor
 
 from thalweg import _core
 from thalweg._registry import rules
+from thalweg.optim import precision
 
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
@@ -46,7 +47,10 @@ def native_step(
     for row in rows:
         group, rule = row.group, row.group["rule"]
         kept = dict(optimizer.state.get(row.p, {}))
-        specs = [("step", 0.0)] * rules()[rule].counts + _core.optim_states(rule, group)
+        counts = rules()[rule].counts or precision.is_random(group)
+        split = precision.is_split(row.target, group)
+        specs = [("step", 0.0)] * counts + [("compensation", 0.0)] * split
+        specs += _core.optim_states(rule, group)
         missing = [spec for spec in specs if kept.get(spec[0]) is None]
         if missing:
             kept.update(host.init(row.p, missing, group))

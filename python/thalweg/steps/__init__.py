@@ -2,7 +2,8 @@
 
 One class a rule, with the hyperparameters of its namesake in `thalweg.optim` and the same options
 of the engine (`weight_decay`, `decay`, `mask`, `mask_scale`, `maximize`, `clip_norm`, `clip_value`,
-`on_nonfinite`).
+`on_nonfinite`), and `state_dtype="bfloat16"` or `"int8"`. numpy has no bfloat16, so such state is
+an array of uint16, the upper halves of float32; `dequantize` reads either.
 
 Examples
 --------
@@ -20,10 +21,11 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg._registry import rules
+from thalweg.steps.precision import dequantize
 from thalweg.steps.rule import Rule, make
 
 _classes = {rule.class_name: make(rule) for rule in rules().values()}
-__all__ = ["Rule", *_classes]
+__all__ = ["Rule", "dequantize", *_classes]
 
 
 def __getattr__(name: str) -> Any:

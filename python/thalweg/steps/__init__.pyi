@@ -1,5 +1,6 @@
 # Written by `make stubs`; do not edit.
 
+from thalweg.steps.precision import dequantize as dequantize
 from thalweg.steps.rule import Rule as Rule
 
 class SGD(Rule):
@@ -18,6 +19,7 @@ class SGD(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class Adam(Rule):
@@ -36,6 +38,7 @@ class Adam(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class AdamW(Rule):
@@ -54,6 +57,7 @@ class AdamW(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class Adamax(Rule):
@@ -71,6 +75,7 @@ class Adamax(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class Lion(Rule):
@@ -87,6 +92,7 @@ class Lion(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class DiffGrad(Rule):
@@ -105,6 +111,7 @@ class DiffGrad(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class AdEMAMix(Rule):
@@ -125,6 +132,7 @@ class AdEMAMix(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class Grams(Rule):
@@ -144,6 +152,7 @@ class Grams(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class Gravity(Rule):
@@ -163,6 +172,7 @@ class Gravity(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class AdaMomentum(Rule):
@@ -180,6 +190,7 @@ class AdaMomentum(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class Muon(Rule):
@@ -201,4 +212,5 @@ class Muon(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...

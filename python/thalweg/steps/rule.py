@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from thalweg import _core
 from thalweg._registry import Rule as Entry
+from thalweg.steps import precision
 
 Array = NDArray[Any]
 
@@ -111,6 +112,9 @@ class Rule:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` returned, possibly of another object.
 
+        `state_dtype` stays that of this object; state that was saved in another precision is
+        converted, to nearest. What int8 or bfloat16 state stands for is kept exactly in float32.
+
         Raises
         ------
         ValueError
@@ -122,8 +126,13 @@ class Rule:
                 "load it into an object of the class that saved it"
             )
         loaded = deepcopy(state_dict)
+        loaded["hyper"]["state_dtype"] = self.hyper["state_dtype"]
         _core.optim_check(self.rule, loaded["hyper"], loaded["hyper"]["on_nonfinite"])
-        self.hyper, self.state = loaded["hyper"], loaded["state"]
+        state = {
+            number: precision.load(entry, self.hyper["state_dtype"])
+            for number, entry in loaded["state"].items()
+        }
+        self.hyper, self.state = loaded["hyper"], state
         self._shapes = loaded["shapes"]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -154,15 +163,18 @@ class _Host:
                 state[name] = np.zeros(())
                 continue
             dtype = param.dtype if param.dtype in _TYPES else np.float64
-            state[name] = np.zeros_like(param, dtype=dtype)
+            like = param if precision.is_dense(param) else np.ascontiguousarray(param)
+            state[name] = np.zeros_like(like, dtype=dtype)
             if std > 0.0:
                 draws = np.empty(param.size)
                 number = next(n for n, other in enumerate(self.params) if other is param)
                 _core.optim_normal(draws, int(hyper["seed"]), number)
                 state[name][...] = (draws * std).reshape(param.shape)
+            if hyper["state_dtype"] != "float32":
+                state.update(precision.stored(name, state[name], hyper["state_dtype"]))
         return state
 
-    def conform(self, arrays: list[Array]) -> list[Array]:
+    def conform(self, arrays: list[Array], _scales: list[Array | None], _low: None) -> list[Array]:
         param, grad, *states = arrays
         for array, what in ((param, "parameter"), (grad, "gradient")):
             if array.dtype not in _TYPES or not array.dtype.isnative:
@@ -175,6 +187,11 @@ class _Host:
                 raise ValueError(
                     f"state of shape {state.shape} does not match its parameter of shape "
                     f"{param.shape}; load the state of this model"
+                )
+            if state.dtype == np.uint8 and not state.flags.c_contiguous:
+                raise ValueError(
+                    "a parameter with int8 state must keep its memory layout, got strides "
+                    f"{param.strides}; pass the array of the first step"
                 )
         if any(size > 1 and stride == 0 for size, stride in zip(param.shape, param.strides)):
             raise ValueError(
@@ -215,6 +232,7 @@ def make(entry: Entry) -> type[Rule]:
         "clip_norm": None,
         "clip_value": None,
         "on_nonfinite": "propagate",
+        "state_dtype": "float32",
     }
     options = [inspect.Parameter(key, keyword, default=value) for key, value in engine.items()]
     lines = [f"    {key} : {allowed}" for key, _, allowed, _ in entry.fields]

@@ -92,7 +92,9 @@ def digest_all(cases, steps=3):
     out = hashlib.sha256()
     for case in cases:
         for dtype in DTYPES.values():
-            for options in ({}, {"mask": "cautious", "clip_norm": 1.0, "weight_decay": 0.1}):
+            everything = {"mask": "cautious", "clip_norm": 1.0, "weight_decay": 0.1}
+            low = {"state_dtype": "int8", "rounding": "stochastic"}
+            for options in ({}, everything, low, {"state_dtype": "bfloat16"}):
                 params = parameters(case.shapes, dtype)
                 optimizer = build(case, params, **options)
                 feed(optimizer, params, gradients(case.shapes, dtype, steps))

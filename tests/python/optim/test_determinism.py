@@ -61,6 +61,25 @@ def digest(optimizer, p):
     return [t.float().contiguous().numpy().tobytes() for t in kept if t is not None]
 
 
+LOW = [
+    {"state_dtype": "bfloat16"},
+    {"state_dtype": "int8", "rounding": "stochastic"},
+    {"state_dtype": "int8", "rounding": "kahan"},
+]
+
+
+@pytest.mark.parametrize("options", LOW, ids=lambda o: "-".join(o.values()))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_any_number_of_threads_in_low_precision(case, options):
+    values = tensors([LARGE, (11,)] if case.rule != "muon" else [LARGE], torch.bfloat16)
+    grads = [torch.ones_like(v) * v.roll(1) for v in values]
+    results = []
+    for threads in (1, 2, 7):
+        thalweg.set_num_threads(threads)
+        results.append(stepped(case, values, grads, steps=2, **options))
+    assert results[0] == results[1] == results[2]
+
+
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
 @pytest.mark.parametrize("case", [c for c in CASES if c.rule != "muon"], ids=str)
 def test_any_number_of_threads(case, options):

@@ -64,7 +64,8 @@ SCALARS = [
     ("maximize", "yes", 'maximize must be True or False, got "yes"; a usual value is False'),
     ("clip_norm", 0.0, "clip_norm must be None or a finite number > 0, got 0.0; a usual"),
     ("clip_value", -1.0, "clip_value must be None or a finite number > 0, got -1.0; a usual"),
-    ("state_dtype", "int8", "state_dtype must be 'float32', got 'int8'; float64 parameters"),
+    ("state_dtype", "int4", r'state_dtype must be "float32" or "bfloat16" or "int8", got "int4"; '),
+    ("rounding", "up", r'rounding must be "nearest" or "stochastic" or "kahan", got "up"; a usual'),
 ]
 
 
