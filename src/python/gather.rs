@@ -113,6 +113,9 @@ impl<'a, 'py> Gather<'a, 'py> {
         self.groups.push(built);
         let first = self.parameters;
         self.parameters += params.len();
+        self.rows.reserve(params.len());
+        self.spans.reserve(params.len() * (2 + context.states.len()));
+        self.held.reserve(params.len() * (3 + context.states.len()));
         for (index, param) in params.iter().enumerate() {
             let grad = match grads.is_none() {
                 true => param.getattr(intern!(self.py, "grad"))?,

@@ -177,7 +177,7 @@ def test_numbers_of_a_seed_do_not_depend_on_their_count():
 def test_steps_run_on_the_threads_of_torch_where_it_is_loaded(with_torch):
     """A second pool would compete with torch's workers, which spin between operations."""
     code = f"""
-import numpy as np, os, thalweg
+import numpy as np, os, thalweg, time
 from pathlib import Path
 with_torch = {with_torch}
 x, g = np.ones(1 << 20, np.float32), np.ones(1 << 20, np.float32)
@@ -194,8 +194,13 @@ else:
     from thalweg.steps import SGD
     SGD(lr=0.5).step([x], [g])
 assert (x == 0.5).all()
-names = [t.joinpath("comm").read_text() for t in Path("/proc/self/task").iterdir()]
-print(len(names), sum(name.startswith("thalweg-") for name in names))
+for _ in range(200):  # A thread takes its name once it runs.
+    names = [t.joinpath("comm").read_text() for t in Path("/proc/self/task").iterdir()]
+    own = sum(name.startswith("thalweg-") for name in names)
+    if with_torch or own == 2:
+        break
+    time.sleep(0.05)
+print(len(names), own)
 """
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     done = subprocess.run(
@@ -204,3 +209,42 @@ print(len(names), sum(name.startswith("thalweg-") for name in names))
     threads, own = map(int, done.stdout.split())
     assert threads >= 3
     assert own == (0 if with_torch else 2)
+
+
+def test_every_way_to_look_at_a_tensor_shows_the_same():
+    """The C interface of torch, DLPack's exchange table, attributes: newer torch, older, oldest."""
+    code = """
+import sys, torch
+hidden = int(sys.argv[1])
+if hidden > 0:
+    del torch._C._aoti.unsafe_alloc_void_ptr_from_tensor
+if hidden > 1:
+    del torch.Tensor.__dlpack_c_exchange_api__
+from thalweg.optim import AdamW
+torch.manual_seed(0)
+full = torch.randn(6, 8)
+params = [
+    torch.nn.Parameter(p)
+    for p in (
+        torch.randn(3, 4), torch.randn(()), torch.randn(0), torch.randn(5).bfloat16(),
+        torch.randn(5).double(), full[::2, 1::3], torch.randn(4, 3).t(),
+        torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    )
+]
+optimizer = AdamW(params, lr=0.1)
+for _ in range(3):
+    for p in params:
+        p.grad = torch.randn(p.shape, dtype=p.dtype)
+    params[5].grad = torch.randn(8, 8)[::2, ::2][:3, :3]
+    optimizer.step()
+values = torch.cat([p.detach().flatten().double() for p in params])
+print(values.numpy().tobytes().hex(), full.sum().item())
+"""
+    shown = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(hidden)], capture_output=True, text=True, check=True
+        ).stdout
+        for hidden in range(3)
+    ]
+    assert shown[0]
+    assert shown[1:] == shown[:1] * 2
