@@ -199,6 +199,8 @@ class Optimizer(torch.optim.Optimizer):
         rows = [Row(g, p, p, p.grad) for g, params in groups for p in params if p.grad is not None]
         with torch.no_grad():
             plain.step(self, rows, scale)
+        if self._telemetry is not None and not whole:
+            self._telemetry.reopen()
 
     def _step_rows(self, rows: list[Row]) -> None:
         """Step stand-ins of parameters, for a compiled graph."""

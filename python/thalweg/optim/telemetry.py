@@ -147,6 +147,10 @@ class Telemetry:
             self._rows.append(new)
         self._open = not last
 
+    def reopen(self) -> None:
+        """Let the latest step go on, until one of its tensors comes again."""
+        self._open = True
+
     @staticmethod
     def _by_name(row: dict[Tensor, Reading], names: dict[Tensor, str]) -> dict[str, Reading]:
         grouped: dict[str, list[Reading]] = {}

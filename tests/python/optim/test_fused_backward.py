@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import thalweg
-from thalweg import optim
+from thalweg import _core, optim
 
 
 def network(tied=False):
@@ -163,7 +163,10 @@ def test_a_second_pass_through_the_graph_is_refused_by_torch():
         total.backward()
 
 
-def test_telemetry_gathers_one_pass_to_one_step():
+@pytest.mark.parametrize("force_plain", [False, True], ids=["core", "plain"])
+def test_telemetry_gathers_one_pass_to_one_step(force_plain, monkeypatch):
+    if force_plain:
+        monkeypatch.setattr(_core, "optim_step", lambda *_: None)
     net = network()
     fused = optim.fuse_backward(net, lambda p: optim.SGD(p, lr=0.1))
     telemetry = optim.Telemetry(fused)
