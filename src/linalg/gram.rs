@@ -124,13 +124,18 @@ impl<F: Float, const T: usize, const N: usize, const FUSED: bool> Part<'_, F, T,
 
 /// Adds the products of the `R` rows from `i` on with the rows before them and with one another.
 #[inline(always)]
-fn add_tiles<'b, F: Float, const R: usize, const T: usize, const N: usize, const FUSED: bool>(
+fn add_tiles<
+    'b,
+    F: Float + 'b,
+    const R: usize,
+    const T: usize,
+    const N: usize,
+    const FUSED: bool,
+>(
     gram: &mut [f64],
     i: usize,
     row: &impl Fn(usize) -> &'b [[F; N]],
-) where
-    F: 'b,
-{
+) {
     let left: [&[[F; N]]; R] = std::array::from_fn(|a| row(i + a));
     for j in (0..i).step_by(T) {
         let sums = tile::<F, R, T, N, FUSED>(&left, &std::array::from_fn(|b| row(j + b)));
@@ -187,6 +192,7 @@ fn triangle<F: Float, const R: usize, const N: usize, const FUSED: bool>(
     let vectors = rows[0].len();
     let rows: [&[[F; N]]; R] = std::array::from_fn(|a| &rows[a][..vectors]);
     let mut sums = [[[0.0; N]; R]; R];
+    #[allow(clippy::needless_range_loop)] // it walks every row at once
     for v in 0..vectors {
         let x: [[f64; N]; R] = std::array::from_fn(|a| rows[a][v].map(F::to_f64));
         for a in 0..R {
