@@ -1,4 +1,4 @@
-"""Muon for hidden matrices, AdamW for embedding, head and vectors: one optimizer, by name and shape.
+"""Muon for hidden matrices, AdamW for embedding, head and vectors, in one optimizer.
 
 A character model on a text that counts. Telemetry shows what the steps of each group did, and is
 drawn when matplotlib is there. Runs in a few seconds.

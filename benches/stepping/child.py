@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import thalweg
-from stepping import floor, measure, rows, table, workloads
+from stepping import floor, measure, rows, table, training, workloads
 from stepping.measure import Contender
 
 # Rounds and seconds a sample; what needs something before each call lasts longer anyway.
@@ -34,7 +34,8 @@ def run(numbers: list[int], threads: int, arguments: argparse.Namespace) -> None
         records.append(record)
         print(table.line(record), flush=True)
 
-    wanted = [case for case in rows.cases(arguments.large) if case.row in numbers]
+    every = [*rows.cases(arguments.large), *training.cases(arguments.large)]
+    wanted = [case for case in every if case.row in numbers]
     for workload, cases in groupby(wanted, key=lambda case: case.workload):
         params = workloads.params(workload)
         loop, kind = floor.make(params, threads)

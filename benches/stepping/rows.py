@@ -66,13 +66,13 @@ def fused(name: str, **options: Any) -> Make:
     return partial(_step, getattr(torch.optim, name), {**options, "fused": True})
 
 
-def foreign(name: str) -> Make:
+def foreign(name: str, **options: Any) -> Make:
     """An optimizer of pytorch_optimizer; ImportError where it is missing."""
 
     def make(params: list[Tensor]) -> Callable[[], object]:
         import pytorch_optimizer
 
-        return _step(getattr(pytorch_optimizer, name), {}, params)
+        return _step(getattr(pytorch_optimizer, name), options, params)
 
     return make
 

@@ -12,6 +12,8 @@ _NAMES = {
     "W1": "one tensor of 25M",
     "W2": "a ResNet-18 list",
     "W3": "a GPT-2-small list",
+    "W3 block": "the matrices of one of its blocks",
+    "W3 hidden": "the matrices of all of its blocks",
     "W4": "500 tensors of 64 to 4096",
     "W5": "one tensor of 1M",
     "one": "one tensor of 1",
@@ -27,6 +29,10 @@ def shapes(workload: str) -> list[tuple[int, ...]]:
             return _resnet()
         case "W3":
             return _gpt2()
+        case "W3 block":
+            return _block()
+        case "W3 hidden":
+            return _block() * _GPT2["layers"]
         case "W4":
             generator = torch.Generator().manual_seed(0)
             sizes = torch.rand(500, generator=generator).mul_(6).exp2_().mul_(64)
@@ -63,6 +69,12 @@ def _resnet() -> list[tuple[int, ...]]:
             if block == 0 and stride == 2:
                 found += [(after, first, 1, 1), (after,), (after,)]
     return [*found, (1000, 512), (1000,)]
+
+
+def _block() -> list[tuple[int, ...]]:
+    """Matrices of one block of GPT-2 small."""
+    width = _GPT2["width"]
+    return [(3 * width, width), (width, width), (4 * width, width), (width, 4 * width)]
 
 
 def _gpt2() -> list[tuple[int, ...]]:

@@ -1,8 +1,9 @@
 //! Views of numpy arrays and torch CPU tensors: where elements lie, and how.
 //!
-//! torch hands out non-owning descriptors through DLPack's C exchange table, in tens of
+//! torch describes tensors through its C interface, or through DLPack's C exchange table, in tens of
 //! nanoseconds; older versions are asked attribute by attribute.
 
+use super::shim::Shim;
 use crate::engine::tensor::{Dtype, Tensor, View};
 use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyRuntimeError;
@@ -30,27 +31,27 @@ pub struct Array {
 }
 
 #[repr(C)]
-struct DlDevice {
-    kind: i32,
-    id: i32,
+pub struct DlDevice {
+    pub kind: i32,
+    pub id: i32,
 }
 
 #[repr(C)]
-struct DlDataType {
-    code: u8,
-    bits: u8,
-    lanes: u16,
+pub struct DlDataType {
+    pub code: u8,
+    pub bits: u8,
+    pub lanes: u16,
 }
 
 #[repr(C)]
-struct DlTensor {
-    data: *mut c_void,
-    device: DlDevice,
-    ndim: i32,
-    dtype: DlDataType,
-    shape: *const i64,
-    strides: *const i64,
-    byte_offset: u64,
+pub struct DlTensor {
+    pub data: *mut c_void,
+    pub device: DlDevice,
+    pub ndim: i32,
+    pub dtype: DlDataType,
+    pub shape: *const i64,
+    pub strides: *const i64,
+    pub byte_offset: u64,
 }
 
 #[repr(C)]
@@ -76,7 +77,14 @@ type Describe = unsafe extern "C" fn(*mut c_void, *mut DlTensor) -> c_int;
 pub struct Torch {
     tensor: Py<PyType>,
     parameter: Py<PyType>,
-    describe: Option<Describe>,
+    look: Look,
+}
+
+/// Ways to look at a tensor, the fastest first.
+enum Look {
+    Shim(Shim),
+    Exchange(Describe),
+    Attributes,
 }
 
 impl Torch {
@@ -87,8 +95,10 @@ impl Torch {
             let torch = py.import("torch")?;
             let tensor = torch.getattr("Tensor")?.cast_into::<PyType>()?;
             let parameter = torch.getattr("nn")?.getattr("Parameter")?.cast_into::<PyType>()?;
-            let describe = describe(tensor.as_any());
-            Ok(Self { tensor: tensor.unbind(), parameter: parameter.unbind(), describe })
+            let exchange = || describe(tensor.as_any()).map(Look::Exchange);
+            let look = Shim::find(&torch).map(Look::Shim).or_else(exchange);
+            let look = look.unwrap_or(Look::Attributes);
+            Ok(Self { tensor: tensor.unbind(), parameter: parameter.unbind(), look })
         })
     }
 
@@ -99,35 +109,38 @@ impl Torch {
         [&self.parameter, &self.tensor].iter().any(|plain| plain.as_ptr().cast() == kind)
     }
 
+    /// What torch says of a plain tensor, if it can be described; with an array for a torch that is
+    /// asked attribute by attribute.
+    #[inline]
+    fn describe<R>(
+        &self,
+        tensor: &Bound<'_, PyAny>,
+        described: impl FnOnce(DlTensor) -> Option<R>,
+        listed: impl FnOnce(Array) -> Option<R>,
+    ) -> PyResult<Option<R>> {
+        match &self.look {
+            Look::Shim(shim) => Ok(shim.describe(tensor).and_then(described)),
+            Look::Exchange(describe) => Ok(descriptor(*describe, tensor).and_then(described)),
+            Look::Attributes => by_attributes(tensor).map(listed),
+        }
+    }
+
     /// A view of a plain tensor; `None` where torch cannot describe it (sparse, for instance).
     #[inline]
     pub fn view(&self, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {
-        match self.describe {
-            Some(describe) => Ok(descriptor(describe, tensor).and_then(|found| found.array())),
-            None => by_attributes(tensor).map(Some),
-        }
+        self.describe(tensor, |found| found.array(), Some)
     }
 
     /// The memory of a plain tensor, if it lies on the processor in the layout of `like`.
     #[inline]
     pub fn span_like(&self, tensor: &Bound<'_, PyAny>, like: &Array) -> PyResult<Option<Span>> {
-        match self.describe {
-            Some(describe) => {
-                Ok(descriptor(describe, tensor).and_then(|found| found.span_like(like)))
-            }
-            None => by_attributes(tensor).map(|array| array.span_like(like)),
-        }
+        self.describe(tensor, |found| found.span_like(like), |array| array.span_like(like))
     }
 
     /// The memory of a plain tensor of one element.
     pub fn scalar(&self, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Span>> {
-        match self.describe {
-            Some(describe) => Ok(descriptor(describe, tensor).and_then(|found| found.scalar())),
-            None => {
-                let array = by_attributes(tensor)?;
-                Ok(array.span().filter(|span| array.cpu && span.len == 1))
-            }
-        }
+        let listed = |array: Array| array.span().filter(|span| array.cpu && span.len == 1);
+        self.describe(tensor, |found| found.scalar(), listed)
     }
 }
 

@@ -9,6 +9,7 @@ mod gather;
 mod network;
 mod optim;
 mod search;
+mod shim;
 mod tree;
 
 use crate::engine::{Error, threads};

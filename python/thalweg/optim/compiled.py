@@ -27,7 +27,12 @@ def register(optimizer: Optimizer) -> int:
     return number
 
 
-@torch.library.custom_op("thalweg::step", mutates_args=("params",))
+@torch.library.custom_op(
+    "thalweg::step",
+    mutates_args=("params",),
+    # Spelled out: versions of torch differ in the annotations they read.
+    schema="(Tensor(a!)[] params, Tensor[] grads, int[] places, int number) -> ()",
+)
 def _step(params: list[Tensor], grads: list[Tensor], places: list[int], number: int) -> None:
     from thalweg.optim.stand_in import Row
 

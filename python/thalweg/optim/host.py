@@ -134,9 +134,14 @@ def newton_schulz(
     a, b, c = coefficients
     x = u.mT if u.shape[0] > u.shape[1] else u
     x = x / x.norm().clamp(min=eps)
+    # Memory once for all iterations: fresh pages would cost as much as a small product.
+    square = x.new_empty(x.shape[0], x.shape[0])
+    polynomial, other = torch.empty_like(square), torch.empty_like(x)
     for _ in range(steps):
-        square = x @ x.mT
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=b, alpha=c), x, beta=a)
+        torch.mm(x, x.mT, out=square)
+        torch.addmm(square, square, square, beta=b, alpha=c, out=polynomial)
+        torch.addmm(x, polynomial, x, beta=a, out=other)
+        x, other = other, x
     return x.mT if u.shape[0] > u.shape[1] else x
 
 

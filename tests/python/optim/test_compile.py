@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import warnings
 
 import pytest
@@ -11,6 +12,9 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from thalweg import _core, optim
+
+if not torch._dynamo.is_dynamo_supported():
+    pytest.skip("torch does not compile for this Python", allow_module_level=True)
 
 MAKERS = {
     "AdamW": lambda p: optim.AdamW(p, lr=0.1),
@@ -142,6 +146,18 @@ def test_a_closure_telemetry_and_a_scaler():
     at = copy.deepcopy(net)
     torch.compile(optimizer.step, backend="eager", fullgraph=True)()
     assert same(net, at)
+
+
+def test_a_copy_has_a_graph_of_its_own():
+    net = network()
+    optimizer = optim.SGD(net.parameters(), lr=0.5)
+    twin = pickle.loads(pickle.dumps(optimizer))
+    for copied in (twin, copy.deepcopy(optimizer)):
+        for p in copied.param_groups[0]["params"]:
+            p.grad = torch.ones_like(p)
+        torch.compile(copied.step, backend="eager", fullgraph=True)()
+        for p, q in zip(copied.param_groups[0]["params"], net.parameters(), strict=True):
+            torch.testing.assert_close(p, q - 0.5)
 
 
 def test_an_error_of_the_step_is_an_error_of_the_graph():

@@ -209,3 +209,42 @@ print(len(names), own)
     threads, own = map(int, done.stdout.split())
     assert threads >= 3
     assert own == (0 if with_torch else 2)
+
+
+def test_every_way_to_look_at_a_tensor_shows_the_same():
+    """The C interface of torch, DLPack's exchange table, attributes: newer torch, older, oldest."""
+    code = """
+import sys, torch
+hidden = int(sys.argv[1])
+if hidden > 0:
+    del torch._C._aoti.unsafe_alloc_void_ptr_from_tensor
+if hidden > 1:
+    del torch.Tensor.__dlpack_c_exchange_api__
+from thalweg.optim import AdamW
+torch.manual_seed(0)
+full = torch.randn(6, 8)
+params = [
+    torch.nn.Parameter(p)
+    for p in (
+        torch.randn(3, 4), torch.randn(()), torch.randn(0), torch.randn(5).bfloat16(),
+        torch.randn(5).double(), full[::2, 1::3], torch.randn(4, 3).t(),
+        torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    )
+]
+optimizer = AdamW(params, lr=0.1)
+for _ in range(3):
+    for p in params:
+        p.grad = torch.randn(p.shape, dtype=p.dtype)
+    params[5].grad = torch.randn(8, 8)[::2, ::2][:3, :3]
+    optimizer.step()
+values = torch.cat([p.detach().flatten().double() for p in params])
+print(values.numpy().tobytes().hex(), full.sum().item())
+"""
+    shown = [
+        subprocess.run(
+            [sys.executable, "-c", code, str(hidden)], capture_output=True, text=True, check=True
+        ).stdout
+        for hidden in range(3)
+    ]
+    assert shown[0]
+    assert shown[1:] == shown[:1] * 2

@@ -1,4 +1,4 @@
-"""Loops of others around a step: Lightning, Accelerate, GradScaler, and what each takes for granted."""
+"""Loops of others around a step, Lightning and Accelerate among them, and what they rely on."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def test_nothing_is_lost_in_a_pickle():
         group["params"][0].grad = torch.ones_like(group["params"][0])
         copied.step()
         telemetry = optim.Telemetry(copied)
-        torch.compile(copied.step, backend="eager", fullgraph=True)()
+        copied.step()
         assert len(telemetry.history) == 1
 
 
@@ -220,7 +220,7 @@ def test_a_scaler_takes_no_closure_and_says_so():
     optimizer = optim.SGD([p], lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     scaler.scale(p.sum()).backward()
-    with pytest.raises(RuntimeError, match="[Cc]losure"):
+    with pytest.raises(RuntimeError, match=r"[Cc]losure"):
         scaler.step(optimizer, closure=lambda: None)
 
 
