@@ -16,11 +16,14 @@ __all__ = [
     "SearchMaxSatState",
     "SearchPolyStep",
     "aggregate_alignedmtl",
+    "aggregate_average",
     "aggregate_cagrad",
     "aggregate_combine",
+    "aggregate_cone",
     "aggregate_config",
     "aggregate_draws",
     "aggregate_dualproj",
+    "aggregate_excess",
     "aggregate_fairgrad",
     "aggregate_finite",
     "aggregate_gcond",
@@ -29,11 +32,13 @@ __all__ = [
     "aggregate_gramian",
     "aggregate_imtlg",
     "aggregate_krum",
+    "aggregate_mconfig",
     "aggregate_mgda",
     "aggregate_nashmtl",
     "aggregate_orders",
     "aggregate_pcd",
     "aggregate_pcgrad",
+    "aggregate_samgs",
     "aggregate_trimmed_mean",
     "aggregate_upgrad",
     "coordinate_block",
@@ -228,8 +233,18 @@ class SearchPolyStep:
 def aggregate_alignedmtl(
     gramian: Any, preference: NDArray[np.float64] | None = None, scale: str = "min"
 ) -> Any: ...
-def aggregate_cagrad(gramian: Any, c: float, rescale: str, count_zero_rows: bool) -> Any: ...
+def aggregate_average(block: Any, means: Any, beta: float) -> None: ...
+def aggregate_cagrad(
+    gramian: Any, c: float, rescale: str, count_zero_rows: bool, norm_eps: float | None = None
+) -> Any: ...
 def aggregate_combine(block: Any, weights: NDArray[np.float64], out: Any) -> float: ...
+def aggregate_cone(
+    blocks: Sequence[NDArray[np.float64]],
+    update: Sequence[NDArray[np.float64]],
+    tolerance: float,
+    each: bool,
+    preference: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64] | None: ...
 def aggregate_config(
     gramian: Any,
     preference: NDArray[np.float64] | None = None,
@@ -242,6 +257,7 @@ def aggregate_dualproj(
     preference: NDArray[np.float64] | None = None,
     compat: tuple[float, float] | None = None,
 ) -> Any: ...
+def aggregate_excess(block: Any, squares: Any, out: NDArray[np.float64]) -> None: ...
 def aggregate_fairgrad(gramian: Any, alpha: float) -> Any: ...
 def aggregate_finite(block: Any) -> bool: ...
 def aggregate_gcond(
@@ -267,14 +283,20 @@ def aggregate_graddrop(
 def aggregate_gradvac(
     gramian: Any, targets: NDArray[np.float64], orders: Sequence[int], beta: float, eps: float
 ) -> Any: ...
-def aggregate_gramian(block: Any, gramian: NDArray[np.float64]) -> None: ...
+def aggregate_gramian(block: Any, gramian: NDArray[np.float64], other: Any = None) -> None: ...
 def aggregate_imtlg(gramian: Any, raw: bool) -> Any: ...
 def aggregate_krum(distances: Any, byzantine: int, selected: int, squared: bool) -> Any: ...
+def aggregate_mconfig(
+    direction: Any, previous: Any, squares: Any, betas: Sequence[float], eps: float, step: int
+) -> None: ...
 def aggregate_mgda(gramian: Any, frank_wolfe: tuple[float, int] | None = None) -> Any: ...
 def aggregate_nashmtl(gramian: Any, max_norm: float) -> Any: ...
 def aggregate_orders(seed: int, step: int, m: int) -> list[int]: ...
 def aggregate_pcd(gramian: Any, tau: Sequence[float], scales: Sequence[float]) -> Any: ...
 def aggregate_pcgrad(gramian: Any, orders: Sequence[int]) -> Any: ...
+def aggregate_samgs(
+    block: Any, means: Any, beta: float, factor: float | None, out: Any
+) -> None: ...
 def aggregate_trimmed_mean(block: Any, trim: int, out: Any) -> None: ...
 def aggregate_upgrad(
     gramian: Any,

@@ -37,6 +37,9 @@ pub struct Cagrad {
     pub rescale: Rescale,
     /// Whether rows of zeros count in the mean.
     pub count_zero_rows: bool,
+    /// torchjd's cut-offs, if wanted: zero weights where the trace of the Gramian, or the length of
+    /// the worst combination relative to its root, is below this.
+    pub norm_eps: Option<f64>,
 }
 
 impl Weighting for Cagrad {
@@ -47,7 +50,10 @@ impl Weighting for Cagrad {
             return Ok(vec![0.0; m]);
         }
         let share = 1.0 / if self.count_zero_rows { m } else { unit.len() } as f64;
-        let multipliers = self.multipliers(&unit);
+        let mut multipliers = self.multipliers(&unit);
+        if self.norm_eps.is_some_and(|eps| self.is_cut(gram, &unit, multipliers.as_deref(), eps)) {
+            multipliers = None;
+        }
         let factor = match self.rescale {
             Rescale::None => 1.0,
             Rescale::Square => 1.0 / (1.0 + self.c * self.c),
@@ -61,6 +67,28 @@ impl Weighting for Cagrad {
 }
 
 impl Cagrad {
+    /// Whether torchjd answers with zeros.
+    fn is_cut(&self, gram: &Gram<'_>, unit: &Normalized, mu: Option<&[f64]>, eps: f64) -> bool {
+        let m = gram.len();
+        let trace: f64 = (0..m).map(|i| gram.at(i, i)).sum();
+        let Some(mu) = mu.filter(|_| trace >= eps) else { return true };
+        let worst = unit.scatter(m, |a| mu[a] / unit.s[a]);
+        let total: f64 = worst.iter().sum();
+        if total == 0.0 {
+            return false;
+        }
+        // A zero row is the worst combination itself unless some loss must rise.
+        let share = 1.0 / m as f64;
+        let x: Vec<f64> = worst.iter().map(|w| share * (1.0 + w)).collect();
+        let gains = gram.times(&x);
+        let least = unit.rows.iter().map(|&row| gains[row]).fold(f64::INFINITY, f64::min);
+        if unit.len() < m && least > 0.0 {
+            return true;
+        }
+        let square: f64 = gram.times(&worst).iter().zip(&worst).map(|(g, w)| g * w).sum();
+        square.max(0.0).sqrt() < eps * total * trace.sqrt()
+    }
+
     /// What the best point adds to the sum of the rows, as coefficients of the unit rows; None
     /// where no direction improves every loss.
     fn multipliers(&self, unit: &Normalized) -> Option<Vec<f64>> {

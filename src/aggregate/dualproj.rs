@@ -10,7 +10,7 @@
 
 use super::{Gram, Normalized, Weighting, preferences};
 use crate::engine::Result;
-use crate::linalg::qp::Solver;
+use crate::linalg::{cone, qp::Solver};
 
 /// torchjd's approximation: G / tr G (0 if the trace is below `norm_eps`) + `reg_eps` I.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -63,5 +63,17 @@ impl Weighting for DualProj {
             weights[row] += size * mu / s;
         }
         Ok(weights)
+    }
+}
+
+impl DualProj {
+    /// The update from the rows themselves, for those that are nearly parallel or opposite.
+    pub fn aggregate(&self, rows: &[cone::Row<'_>], out: &mut [f64]) -> Result<()> {
+        let m = rows.len();
+        let p = preferences(self.preference.as_deref(), m, 1.0 / m as f64)?;
+        out.fill(0.0);
+        rows.iter().zip(p).for_each(|(row, p)| row.add_to(p, out));
+        cone::project(rows, out);
+        Ok(())
     }
 }

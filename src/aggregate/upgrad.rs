@@ -10,7 +10,7 @@
 use super::dualproj::Compat;
 use super::{Gram, Normalized, Weighting, preferences};
 use crate::engine::{Result, threads};
-use crate::linalg::qp::Solver;
+use crate::linalg::{cone, qp::Solver};
 
 /// Projections that one task takes: their solver's memory is shared.
 const BATCH: usize = 4;
@@ -59,5 +59,24 @@ impl Weighting for UpGrad {
             }
         }
         Ok(weights)
+    }
+}
+
+impl UpGrad {
+    /// The update from the rows themselves, for those that are nearly parallel or opposite.
+    pub fn aggregate(&self, rows: &[cone::Row<'_>], out: &mut [f64]) -> Result<()> {
+        let m = rows.len();
+        let p = preferences(self.preference.as_deref(), m, 1.0 / m as f64)?;
+        out.fill(0.0);
+        let mut part = vec![0.0; out.len()];
+        for (row, p) in rows.iter().zip(p) {
+            part.fill(0.0);
+            row.add_to(p, &mut part);
+            cone::project(rows, &mut part);
+            out.iter_mut().zip(&part).for_each(|(out, x)| *out += x);
+        }
+        // Parts that nearly cancel leave the rounding of the larger ones behind.
+        cone::project(rows, out);
+        Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod chol;
 pub mod cholesky;
+pub mod combine;
+pub mod cone;
 pub mod eigen;
 pub mod gemm;
 pub mod gram;

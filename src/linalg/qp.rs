@@ -44,6 +44,9 @@ pub struct Solver {
     /// Active, or found dependent: not to enter.
     closed: Vec<bool>,
     factor: Factor,
+    /// No step moves further, and none lets the multipliers grow beyond 1e6 times this: what
+    /// would is rounding of a dependent row.
+    longest: f64,
     r: Vec<f64>,
     half: Vec<f64>,
 }
@@ -80,13 +83,15 @@ impl Kernel for Solve<'_> {
         assert_eq!(h.len(), n * n, "inner products of {n} constraints");
         solver.reset(start);
         let tol = TOLERANCE * scale;
+        // In a cone the projection is not longer than the vector, so its steps are not either.
+        solver.longest = if cone { 2.0 * scale } else { f64::INFINITY };
         if !solver.pivot(h, start, tol) {
             solver.reset(start);
         }
         // Far above what a problem needs; only rounding could circle.
         let mut steps = 40 * n + 100;
         for _correction in 0..3 {
-            while let Some(entering) = solver.most_violated(tol) {
+            while let Some(entering) = solver.most_violated(tol.max(solver.noise())) {
                 if steps == 0 {
                     return Outcome::Optimal;
                 }
@@ -178,6 +183,12 @@ impl Solver {
         false
     }
 
+    /// Rounding of the slacks under large multipliers.
+    #[inline(always)]
+    fn noise(&self) -> f64 {
+        f64::EPSILON * self.mu.iter().sum::<f64>()
+    }
+
     /// The inactive constraint with the smallest slack, if that is below -tol.
     #[inline(always)]
     fn most_violated(&self, tol: f64) -> Option<usize> {
@@ -207,7 +218,8 @@ impl Solver {
             self.factor.backward(&mut self.r[..w]);
             let pivot = row[p] - super::cholesky::dot(&self.half[..w], &self.half[..w]);
             let size = 1.0 + self.r[..w].iter().map(|r| r.abs()).sum::<f64>();
-            let independent = pivot > DEPENDENT * size * size;
+            let independent = pivot > DEPENDENT * size * size
+                && -self.slack[p] <= self.longest * pivot.max(0.0).sqrt();
             let full = if independent { (-self.slack[p] / pivot).max(0.0) } else { f64::INFINITY };
             // Coefficients that are zero up to rounding do not block.
             let (mut partial, mut blocking) = (f64::INFINITY, 0);
@@ -218,8 +230,9 @@ impl Solver {
                 }
             }
             let t = full.min(partial);
-            if t == f64::INFINITY || *steps == 0 {
-                return self.contradiction(p, t);
+            let grown = self.mu.iter().sum::<f64>() + t * size;
+            if grown >= 1e6 * self.longest || *steps == 0 {
+                return if *steps == 0 { None } else { Some(self.contradiction(p)) };
             }
             for (&k, &r) in self.active.iter().zip(&self.r) {
                 self.mu[k] = (self.mu[k] - t * r).max(0.0);
@@ -241,16 +254,13 @@ impl Solver {
     }
 
     /// h_p = sum_W r_k h_k up to rounding with r <= 0: the weights (1, -r) sum to zero.
-    fn contradiction(&mut self, p: usize, t: f64) -> Option<Vec<f64>> {
-        if t < f64::INFINITY {
-            return None;
-        }
+    fn contradiction(&mut self, p: usize) -> Vec<f64> {
         let mut weights = vec![0.0; self.slack.len()];
         weights[p] = 1.0;
         for (&k, &r) in self.active.iter().zip(&self.r) {
             weights[k] = (-r).max(0.0);
         }
-        Some(weights)
+        weights
     }
 
     /// Recomputes the slacks and solves once more for the active multipliers. Returns whether some
@@ -264,6 +274,11 @@ impl Solver {
         }
         self.factor.forward(&mut self.half[..w]);
         self.factor.backward(&mut self.half[..w]);
+        let size: f64 = self.mu.iter().sum();
+        if self.half[..w].iter().any(|step| step.abs() > 1e-3 * size) {
+            // Not a correction any more, but the rounding of a nearly singular factor.
+            return false;
+        }
         for (&k, &step) in self.active.iter().zip(&self.half[..w]) {
             self.mu[k] = (self.mu[k] - step).max(0.0);
         }
@@ -324,6 +339,36 @@ mod tests {
                     assert!(solver.mu[j] >= 0.0 && y >= -1e-11, "{seed} {y}");
                     assert!((solver.mu[j] * y).abs() <= 1e-11, "{seed} {y} {}", solver.mu[j]);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn multipliers_stay_moderate_where_the_answer_is_the_origin() {
+        let mut solver = Solver::default();
+        for seed in 0..20 {
+            let (n, d) = (150, 40);
+            let rng = Philox::new(seed);
+            // Far more rows than dimensions, whose sizes fall over ten decades.
+            let rows: Vec<Vec<f64>> = (0..n)
+                .map(|i| {
+                    let size = |c: usize| 10f64.powf(-(c as f64) / 4.0);
+                    let entry = |c: usize| size(c) * rng.normal(i as u64, c as u64)[0];
+                    let row: Vec<f64> = (0..d).map(entry).collect();
+                    let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    row.iter().map(|x| x / length).collect()
+                })
+                .collect();
+            let dot = |i: usize, j: usize| rows[i].iter().zip(&rows[j]).map(|(x, y)| x * y).sum();
+            let h: Vec<f64> = (0..n * n).map(|k| dot(k / n, k % n)).collect();
+            for i in 0..5 {
+                solver.solve_cone(&h, &h[i * n..(i + 1) * n], 1.0);
+                let mut x = rows[i].clone();
+                for (mu, row) in solver.mu.iter().zip(&rows) {
+                    x.iter_mut().zip(row).for_each(|(x, h)| *x += mu * h);
+                }
+                let length = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+                assert!(length <= 2.0, "{seed} {length}");
             }
         }
     }

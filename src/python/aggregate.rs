@@ -1,60 +1,22 @@
-//! Bindings of [`crate::aggregate`]: Gramians in, weights out; rows in, a vector out.
+//! Bindings of [`crate::aggregate`]: Gramians in, weights out. What needs the rows themselves is in
+//! [`aggregate_rows`](super::aggregate_rows).
 
 use crate::aggregate::{self as agg, Gram, Weighting};
-use crate::engine::real::Float;
-use crate::engine::{Error, Result, reduce};
-use crate::linalg::gram;
-use numpy::ndarray::Axis;
+use crate::engine::Error;
 use numpy::{
-    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1,
-    PyReadwriteArray2,
+    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2,
 };
 use pyo3::prelude::*;
 
 type Square<'py> = PyReadonlyArray2<'py, f64>;
 type Weights<'py> = PyResult<Bound<'py, PyArray1<f64>>>;
 
-/// A Jacobian block of either type.
-#[derive(FromPyObject)]
-enum Block<'py> {
-    Single(PyReadonlyArray2<'py, f32>),
-    Double(PyReadonlyArray2<'py, f64>),
-}
-
-/// A writable vector of either type.
-#[derive(FromPyObject)]
-enum Vector<'py> {
-    Single(PyReadwriteArray1<'py, f32>),
-    Double(PyReadwriteArray1<'py, f64>),
-}
-
-/// The rows of a block whose columns are contiguous.
-fn rows<'a, F: numpy::Element + Float>(block: &'a PyReadonlyArray2<'_, F>) -> Result<Vec<&'a [F]>> {
-    let mut view = block.as_array();
-    let columns_contiguous = Error::Unsupported {
-        what: "a Jacobian with strided columns".into(),
-        fix: "pass numpy.ascontiguousarray(jacobian)".into(),
-    };
-    let mut rows = Vec::with_capacity(view.nrows());
-    while view.nrows() > 0 {
-        let (row, rest) = view.split_at(Axis(0), 1);
-        rows.push(row.to_slice().ok_or_else(|| columns_contiguous.clone())?);
-        view = rest;
-    }
-    Ok(rows)
-}
-
-fn slice<'a>(values: &'a PyReadonlyArray1<'_, f64>) -> PyResult<&'a [f64]> {
+pub(super) fn slice<'a>(values: &'a PyReadonlyArray1<'_, f64>) -> PyResult<&'a [f64]> {
     Ok(values.as_slice()?)
 }
 
-fn owned(values: Option<PyReadonlyArray1<'_, f64>>) -> PyResult<Option<Vec<f64>>> {
+pub(super) fn owned(values: Option<PyReadonlyArray1<'_, f64>>) -> PyResult<Option<Vec<f64>>> {
     values.map(|values| Ok(slice(&values)?.to_vec())).transpose()
-}
-
-fn same_type() -> PyErr {
-    let fix = "give it the dtype of the Jacobian";
-    Error::kind("out", "of the dtype of the Jacobian", "another dtype", fix).into()
 }
 
 fn weigh<'py>(
@@ -70,62 +32,6 @@ fn weigh<'py>(
 
 fn unknown(name: &str, allowed: &str, given: &str) -> PyErr {
     Error::value(name, allowed, format!("{given:?}"), "choose one of these").into()
-}
-
-/// Adds the Gramian of a block of columns to `gramian`.
-#[pyfunction]
-fn aggregate_gramian(
-    py: Python<'_>,
-    block: Block<'_>,
-    mut gramian: PyReadwriteArray2<'_, f64>,
-) -> PyResult<()> {
-    let out = gramian.as_slice_mut()?;
-    match &block {
-        Block::Single(block) => {
-            let rows = rows(block)?;
-            py.detach(|| gram::add_gramian(&rows, out));
-        }
-        Block::Double(block) => {
-            let rows = rows(block)?;
-            py.detach(|| gram::add_gramian(&rows, out));
-        }
-    }
-    Ok(())
-}
-
-/// Writes the weighted sum of the rows of a block; returns its squared length.
-#[pyfunction]
-fn aggregate_combine(
-    py: Python<'_>,
-    block: Block<'_>,
-    weights: PyReadonlyArray1<'_, f64>,
-    out: Vector<'_>,
-) -> PyResult<f64> {
-    let weights = slice(&weights)?;
-    match (&block, out) {
-        (Block::Single(block), Vector::Single(mut out)) => {
-            let (rows, out) = (rows(block)?, out.as_slice_mut()?);
-            Ok(py.detach(|| gram::combine(&rows, weights, out)))
-        }
-        (Block::Double(block), Vector::Double(mut out)) => {
-            let (rows, out) = (rows(block)?, out.as_slice_mut()?);
-            Ok(py.detach(|| gram::combine(&rows, weights, out)))
-        }
-        _ => Err(same_type()),
-    }
-}
-
-/// Whether a block holds neither NaN nor infinity.
-#[pyfunction]
-fn aggregate_finite(py: Python<'_>, block: Block<'_>) -> PyResult<bool> {
-    fn finite<F: Float>(rows: &[&[F]]) -> bool {
-        rows.iter().all(|row| reduce::max_abs(row).is_finite())
-    }
-    match &block {
-        Block::Single(block) => rows(block).map(|rows| py.detach(|| finite(&rows))),
-        Block::Double(block) => rows(block).map(|rows| py.detach(|| finite(&rows))),
-    }
-    .map_err(Into::into)
 }
 
 #[pyfunction]
@@ -175,12 +81,14 @@ fn aggregate_pcd<'py>(
 }
 
 #[pyfunction]
+#[pyo3(signature = (gramian, c, rescale, count_zero_rows, norm_eps=None))]
 fn aggregate_cagrad<'py>(
     py: Python<'py>,
     gramian: Square<'py>,
     c: f64,
     rescale: &str,
     count_zero_rows: bool,
+    norm_eps: Option<f64>,
 ) -> Weights<'py> {
     let rescale = match rescale {
         "none" => agg::Rescale::None,
@@ -188,7 +96,7 @@ fn aggregate_cagrad<'py>(
         "1+c" => agg::Rescale::Linear,
         other => return Err(unknown("rescale", "\"none\", \"1+c^2\" or \"1+c\"", other)),
     };
-    weigh(py, &gramian, agg::Cagrad { c, rescale, count_zero_rows })
+    weigh(py, &gramian, agg::Cagrad { c, rescale, count_zero_rows, norm_eps })
 }
 
 #[pyfunction]
@@ -289,66 +197,6 @@ fn aggregate_krum<'py>(
     Ok(PyArray1::from_vec(py, weights))
 }
 
-/// Writes the update of GradDrop for one block of columns, the first of them number `first`.
-#[pyfunction]
-fn aggregate_graddrop(
-    py: Python<'_>,
-    block: Block<'_>,
-    leak: Vec<f64>,
-    seed: u64,
-    step: u64,
-    first: u64,
-    out: Vector<'_>,
-) -> PyResult<()> {
-    let method = agg::GradDrop { leak, seed, step };
-    match (&block, out) {
-        (Block::Single(block), Vector::Single(mut out)) => {
-            let (rows, out) = (rows(block)?, out.as_slice_mut()?);
-            py.detach(|| method.aggregate(&rows, first, out))?;
-        }
-        (Block::Double(block), Vector::Double(mut out)) => {
-            let (rows, out) = (rows(block)?, out.as_slice_mut()?);
-            py.detach(|| method.aggregate(&rows, first, out))?;
-        }
-        _ => return Err(same_type()),
-    }
-    Ok(())
-}
-
-/// The uniform numbers that `aggregate_graddrop` draws for columns `first..first + n`.
-#[pyfunction]
-fn aggregate_draws(
-    py: Python<'_>,
-    seed: u64,
-    step: u64,
-    first: u64,
-    n: usize,
-) -> Bound<'_, PyArray1<f64>> {
-    PyArray1::from_vec(py, agg::draws(seed, step, first, n))
-}
-
-#[pyfunction]
-fn aggregate_trimmed_mean(
-    py: Python<'_>,
-    block: Block<'_>,
-    trim: usize,
-    out: Vector<'_>,
-) -> PyResult<()> {
-    let method = agg::TrimmedMean { trim };
-    match (&block, out) {
-        (Block::Single(block), Vector::Single(mut out)) => {
-            let (rows, out) = (rows(block)?, out.as_slice_mut()?);
-            py.detach(|| method.aggregate(&rows, out))?;
-        }
-        (Block::Double(block), Vector::Double(mut out)) => {
-            let (rows, out) = (rows(block)?, out.as_slice_mut()?);
-            py.detach(|| method.aggregate(&rows, out))?;
-        }
-        _ => return Err(same_type()),
-    }
-    Ok(())
-}
-
 /// The coefficients of the resolved gradients, the running norms and the winners.
 #[pyfunction]
 #[pyo3(signature = (gramian, cross, previous, norms, winners, *, thresholds, power, window, tie,
@@ -397,9 +245,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         };
     }
     add!(
-        aggregate_gramian,
-        aggregate_combine,
-        aggregate_finite,
         aggregate_upgrad,
         aggregate_dualproj,
         aggregate_mgda,
@@ -414,9 +259,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
         aggregate_orders,
         aggregate_gradvac,
         aggregate_krum,
-        aggregate_graddrop,
-        aggregate_draws,
-        aggregate_trimmed_mean,
         aggregate_gcond,
     );
     Ok(())

@@ -1,6 +1,7 @@
 //! Bindings: borrow buffers, release the GIL, call one core function, map the error.
 
 mod aggregate;
+mod aggregate_rows;
 mod array;
 mod clip;
 mod coordinate;
@@ -60,6 +61,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     aggregate::register(module)?;
+    aggregate_rows::register(module)?;
     coordinate::register(module)?;
     clip::register(module)?;
     optim::register(module)?;

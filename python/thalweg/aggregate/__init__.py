@@ -17,7 +17,9 @@ from thalweg.aggregate.cagrad import CAGrad
 from thalweg.aggregate.config import ConFIG
 from thalweg.aggregate.conflict import Conflict, ConflictHistory, conflict
 from thalweg.aggregate.constant import Constant
+from thalweg.aggregate.crmogm import CRMOGM
 from thalweg.aggregate.dualproj import DualProj
+from thalweg.aggregate.excessmtl import ExcessMTL
 from thalweg.aggregate.fairgrad import FairGrad
 from thalweg.aggregate.gcond import GCond
 from thalweg.aggregate.graddrop import GradDrop
@@ -28,17 +30,20 @@ from thalweg.aggregate.krum import Krum
 from thalweg.aggregate.mconfig import MConFIG
 from thalweg.aggregate.mean import Mean
 from thalweg.aggregate.mgda import MGDA
+from thalweg.aggregate.modo import MoDo
 from thalweg.aggregate.nashmtl import NashMTL
 from thalweg.aggregate.orthogonal import orthogonal
 from thalweg.aggregate.pcd import PCD
 from thalweg.aggregate.pcgrad import PCGrad
 from thalweg.aggregate.random import Random
 from thalweg.aggregate.samgs import SAMGS
+from thalweg.aggregate.sdmgrad import SDMGrad
 from thalweg.aggregate.sum import Sum
 from thalweg.aggregate.trimmed_mean import TrimmedMean
 from thalweg.aggregate.upgrad import UPGrad
 
 __all__ = [
+    "CRMOGM",
     "IMTLG",
     "MGDA",
     "PCD",
@@ -51,6 +56,7 @@ __all__ = [
     "ConflictHistory",
     "Constant",
     "DualProj",
+    "ExcessMTL",
     "FairGrad",
     "GCond",
     "GradDrop",
@@ -59,9 +65,11 @@ __all__ = [
     "Krum",
     "MConFIG",
     "Mean",
+    "MoDo",
     "NashMTL",
     "PCGrad",
     "Random",
+    "SDMGrad",
     "Sum",
     "TrimmedMean",
     "UPGrad",

@@ -45,8 +45,23 @@ class Native:
         out = np.empty(self.array.shape[1], self.array.dtype)
         return out, out
 
-    def add_gramian(self, gramian: Vector) -> None:
-        _core.aggregate_gramian(self.array, gramian)
+    def add_gramian(self, gramian: Vector, other: Any = None) -> None:
+        view = other.numpy() if is_tensor(other) else other
+        _core.aggregate_gramian(self.array, gramian, view)
+
+    def average(self, means: Any, beta: float) -> None:
+        view = means.numpy() if is_tensor(means) else means
+        _core.aggregate_average(self.array, view, beta)
+
+    def modulate(self, means: Any, beta: float, factor: float | None) -> Any:
+        out, target = self.new()
+        view = means.numpy() if is_tensor(means) else means
+        _core.aggregate_samgs(self.array, view, beta, factor, target)
+        return out
+
+    def excess(self, squares: Any, out: Vector) -> None:
+        view = squares.numpy() if is_tensor(squares) else squares
+        _core.aggregate_excess(self.array, view, out)
 
     def combine(self, weights: Vector) -> tuple[Any, float]:
         out, view = self.new()
@@ -81,12 +96,27 @@ class Reference:
         torch = sys.modules["torch"]
         return torch.as_tensor(values).to(device=self.data.device, dtype=self._wide())
 
-    def add_gramian(self, gramian: Vector) -> None:
+    def add_gramian(self, gramian: Vector, other: Any = None) -> None:
         total = self._put(np.zeros_like(gramian))
-        for block in self.data.split(_CHUNK, dim=1):
+        data = self.data if other is None else sys.modules["torch"].cat([self.data, other])
+        for block in data.split(_CHUNK, dim=1):
             block = block.to(self._wide())
             total += block @ block.T
         gramian += total.cpu().double().numpy()
+
+    def average(self, means: Any, beta: float) -> None:
+        means.mul_(beta).add_(self.data.to(means.dtype), alpha=1 - beta)
+
+    def modulate(self, means: Any, beta: float, factor: float | None) -> Any:
+        self.average(means, beta)
+        total = (self.data.to(self._wide()) * means.abs().to(self._wide())).sum(0)
+        return ((0.0 if factor is None else factor) * total).to(self.data.dtype)
+
+    def excess(self, squares: Any, out: Vector) -> None:
+        x = self.data.to(self._wide()).square()
+        squares += x.to(squares.dtype)
+        root = (squares.to(self._wide()) + 1e-7).sqrt()
+        out += (x / root).sum(1).cpu().double().numpy()
 
     def combine(self, weights: Vector) -> tuple[Any, float]:
         used = np.flatnonzero(weights)
@@ -162,18 +192,43 @@ class Rows:
             block.add_gramian(out)
         return out
 
+    def joint(self, others: Sequence[Any]) -> Vector:
+        """The inner products among these rows and those of `others`, a matrix a block."""
+        m = self.m + (len(others[0]) if len(others) else 0)
+        out = np.zeros((m, m))
+        for block, other in zip(self.blocks, others):
+            block.add_gramian(out, other)
+        return out
+
+    def excess(self, squares: list[Any]) -> Vector:
+        """Adds the squared rows to `squares`; sum_c J_ic^2 / sqrt(squares_ic + 1e-7) after it."""
+        out = np.zeros(self.m)
+        for block, part in zip(self.blocks, squares):
+            block.excess(part, out)
+        return out
+
     def is_finite(self) -> bool:
         """Whether no entry is NaN or infinite."""
         return all(block.is_finite() for block in self.blocks)
 
     def combine(self, weights: Vector, zero_below: float = -1.0) -> Any:
         """The weighted sum of the rows; exact zeros if it is not longer than `zero_below`."""
+        return self.wrap(self.combined(weights, zero_below)[0])
+
+    def combined(self, weights: Vector, zero_below: float = -1.0) -> tuple[list[Any], float]:
+        """As `combine`, one vector a block, with the length of their whole."""
         parts = [block.combine(weights) for block in self.blocks]
         vectors = [vector for vector, _ in parts]
-        if sum(square for _, square in parts) <= zero_below * abs(zero_below):
+        length = float(sum(square for _, square in parts)) ** 0.5
+        if length <= zero_below:
             for vector in vectors:
                 vector[...] = 0.0
-        return self.wrap(vectors)
+            length = 0.0
+        return vectors, length
+
+    def is_native(self) -> bool:
+        """Whether all columns are in the native core's reach."""
+        return all(isinstance(block, Native) for block in self.blocks)
 
     def each(self, make: Callable[[Block], Any]) -> Any:
         """One vector a block, in kind."""

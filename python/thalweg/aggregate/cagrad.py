@@ -21,6 +21,12 @@ class CAGrad(Weighted):
         Division of the update in the authors' code; torchjd does none.
     count_zero_rows : bool, default False
         Whether losses with a zero gradient count in the mean.
+    compat : {None, "torchjd"}
+        "torchjd" reproduces its cut-offs: a zero update where the squared Frobenius norm of the
+        Jacobian, or the length of the worst combination relative to its root, is below `norm_eps`;
+        zero gradients count in the mean, and bring the update to zero.
+    norm_eps : float, default 1e-4
+        Constant of those cut-offs; used with `compat` only.
 
     Raises
     ------
@@ -45,17 +51,29 @@ class CAGrad(Weighted):
     [0.5, 1.5]
     """
 
-    _arguments = ("c", "rescale", "count_zero_rows")
+    _arguments = ("c", "rescale", "count_zero_rows", "compat")
 
     def __init__(
-        self, c: float = 0.5, *, rescale: str = "none", count_zero_rows: bool = False
+        self,
+        c: float = 0.5,
+        *,
+        rescale: str = "none",
+        count_zero_rows: bool = False,
+        compat: str | None = None,
+        norm_eps: float = 1e-4,
     ) -> None:
         self.c = number(c, "c", 0.0)
         self.rescale = choice(rescale, "rescale", ["none", "1+c^2", "1+c"])
-        self.count_zero_rows = count_zero_rows
+        self.compat = None if compat is None else choice(compat, "compat", ["torchjd"])
+        self.count_zero_rows = count_zero_rows or compat is not None
+        self.norm_eps = number(norm_eps, "norm_eps", 0.0)
 
     def _weights(self, gramian: Vector) -> Vector:
         weights: Vector = _core.aggregate_cagrad(
-            gramian, self.c, self.rescale, self.count_zero_rows
+            gramian,
+            self.c,
+            self.rescale,
+            self.count_zero_rows,
+            None if self.compat is None else self.norm_eps,
         )
         return weights

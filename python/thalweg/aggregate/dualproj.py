@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg import _core
-from thalweg.aggregate._base import Weighted, choice, number, vector
+from thalweg.aggregate._base import choice, number, vector
+from thalweg.aggregate._cone import Cone
 from thalweg.aggregate._rows import Vector
 
 
-class DualProj(Weighted):
+class DualProj(Cone):
     """The vector nearest to the mean gradient that conflicts with no gradient.
 
     Use it as the cheapest update under which, to first order, no loss rises.
@@ -47,7 +48,7 @@ class DualProj(Weighted):
     """
 
     _arguments = ("preference", "compat")
-    _zeros = True
+    _each = False
 
     def __init__(
         self,
@@ -61,7 +62,6 @@ class DualProj(Weighted):
         self.compat = None if compat is None else choice(compat, "compat", ["torchjd"])
         self.norm_eps = number(norm_eps, "norm_eps", 0.0)
         self.reg_eps = number(reg_eps, "reg_eps", 0.0)
-        self._zeros = compat is None
 
     def _weights(self, gramian: Vector) -> Vector:
         compat = None if self.compat is None else (self.norm_eps, self.reg_eps)

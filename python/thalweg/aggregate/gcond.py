@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -256,17 +255,10 @@ class GCond(Aggregator):
         """<A_i, A_j>, <A_i, B_j> and |B_j|."""
         if self._resolved is None:
             return Rows(sums).gramian(), np.zeros((m, m)), [0.0] * m
-        both = [_stack(a, b) for a, b in zip(sums, self._resolved)]
-        gramian = Rows(both).gramian()
+        gramian = Rows(sums).joint(self._resolved)
         previous = np.sqrt(np.diag(gramian)[m:])
         top, side = gramian[:m, :m], gramian[:m, m:]
         return np.ascontiguousarray(top), np.ascontiguousarray(side), list(map(float, previous))
-
-
-def _stack(a: Any, b: Any) -> Any:
-    if isinstance(a, np.ndarray):
-        return np.concatenate([a, b])
-    return sys.modules["torch"].cat([a, b])
 
 
 def sharing_matrix(like: Any, values: Vector) -> Any:

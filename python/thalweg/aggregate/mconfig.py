@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from thalweg import _core
 from thalweg.aggregate._base import Aggregator, integer, number, same_losses
-from thalweg.aggregate._rows import Rows
+from thalweg.aggregate._rows import Block, Native, Rows, is_tensor
 from thalweg.aggregate._state import column, finite, kept, sharing, zeros
 from thalweg.aggregate.config import ConFIG
 
@@ -122,26 +123,35 @@ class MConFIG(Aggregator):
             self._moments = zeros(rows, self.n_losses)
             self._squares = [moment[0] * 0 for moment in self._moments]
             self._previous = [moment[0] * 0 for moment in self._moments]
-        beta1, beta2 = self.betas
         for moment, block in zip(self._moments, rows.blocks):
-            for row, loss in enumerate(losses):
-                moment[loss] *= beta1
-                moment[loss] += (1 - beta1) * block.data[row]
+            block.average(moment if rows.m > 1 else moment[losses[0] :][:1], self.betas[0])
         for loss in losses:
             self._seen[loss] += 1
         if not all(self._seen):
             return rows.each(lambda block: block.data[0] * 0)
         self._step_count += 1
-        scale = [1 / (1 - beta1**t) for t in self._seen]
-        corrected = [column(moment, np.array(scale)) * moment for moment in self._moments]
-        vectors = self.aggregator(corrected)
-        out = []
-        for k, g in enumerate(vectors):
-            faked = g * (1 - beta1**self._step_count)
-            change = (faked - beta1 * self._previous[k]) / (1 - beta1)
-            self._previous[k] = faked
-            self._squares[k] = beta2 * self._squares[k] + (1 - beta2) * change**2
-            root = (self._squares[k] / (1 - beta2**self._step_count)) ** 0.5
-            like = rows.blocks[k].data
-            out.append(sharing(like, g / (root + self.eps)))
-        return rows.wrap(out)
+        state = zip(rows.blocks, self._direction(self._moments), self._previous, self._squares)
+        return rows.wrap([self._scaled(*parts) for parts in state])
+
+    def _direction(self, moments: list[Any]) -> list[Any]:
+        """The aggregate of the bias-corrected momenta."""
+        scale = np.array([1 / (1 - self.betas[0] ** t) for t in self._seen])
+        if isinstance(self.aggregator, ConFIG):
+            rows = Rows(moments)
+            weights = self.aggregator._weights(rows.gramian() * np.outer(scale, scale))
+            return list(rows.combine(weights * scale))
+        return list(self.aggregator([column(moment, scale) * moment for moment in moments]))
+
+    def _scaled(self, block: Block, direction: Any, previous: Any, squares: Any) -> Any:
+        """The update of one block; moves its state in place."""
+        if isinstance(block, Native):
+            parts = [x.numpy() if is_tensor(x) else x for x in (direction, previous, squares)]
+            _core.aggregate_mconfig(*parts, self.betas, self.eps, self._step_count)
+            return direction
+        beta1, beta2 = self.betas
+        full = direction * (1 - beta1**self._step_count)
+        change = (full - beta1 * previous) / (1 - beta1)
+        previous[...] = full
+        squares[...] = beta2 * squares + (1 - beta2) * change**2
+        root = (squares / (1 - beta2**self._step_count)) ** 0.5
+        return sharing(block.data, direction / (root + self.eps))

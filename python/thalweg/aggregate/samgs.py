@@ -90,22 +90,18 @@ class SAMGS(Aggregator):
         phi = float(pairs.mean()) if pairs.size else 1.0
         beta1, beta2 = self.betas
         self._step += 1
-        for moment, block in zip(self._moments, rows.blocks):
-            moment *= beta1
-            moment += (1 - beta1) * block.data
         self._spread = beta2 * self._spread + (1 - beta2) * (1 - phi) ** 2 + 1e-8
         scale = rows.m if self.scale_by_m else 1
         lowest = phi if self.switch == "mean" else float(pairs.min(initial=1.0))
         if lowest < self.gamma:
+            for moment, block in zip(self._moments, rows.blocks):
+                block.average(moment, beta1)
             inverse = np.divide(1.0, norms, out=np.zeros(rows.m), where=norms > 0)
             return rows.combine(scale * norms.mean() * inverse)
         root = (self._spread / (1 - beta2**self._step)) ** 0.5
         factor = scale / (root * (1 - beta1**self._step))
-        vectors = []
-        for moment, block in zip(self._moments, rows.blocks):
-            out = (block.data * abs(moment)).sum(0) * factor
-            vectors.append(out.to(block.data.dtype) if hasattr(out, "to") else out)
-        return rows.wrap(vectors)
+        both = zip(self._moments, rows.blocks)
+        return rows.wrap([block.modulate(moment, beta1, factor) for moment, block in both])
 
 
 def similarities(norms: Vector) -> Vector:

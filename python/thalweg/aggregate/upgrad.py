@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg import _core
-from thalweg.aggregate._base import Weighted, choice, number, vector
+from thalweg.aggregate._base import choice, number, vector
+from thalweg.aggregate._cone import Cone
 from thalweg.aggregate._rows import Vector
 
 
-class UPGrad(Weighted):
+class UPGrad(Cone):
     """Sum of the gradients, each projected so that it conflicts with none.
 
     Use it by default: to first order no loss rises, and a loss weighs by the length of its
@@ -49,7 +50,7 @@ class UPGrad(Weighted):
     """
 
     _arguments = ("preference", "compat")
-    _zeros = True
+    _each = True
 
     def __init__(
         self,
@@ -63,7 +64,6 @@ class UPGrad(Weighted):
         self.compat = None if compat is None else choice(compat, "compat", ["torchjd"])
         self.norm_eps = number(norm_eps, "norm_eps", 0.0)
         self.reg_eps = number(reg_eps, "reg_eps", 0.0)
-        self._zeros = compat is None
 
     def _weights(self, gramian: Vector) -> Vector:
         compat = None if self.compat is None else (self.norm_eps, self.reg_eps)

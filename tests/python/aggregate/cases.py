@@ -42,6 +42,8 @@ CASES = [
     Case("ConFIG", ag.ConFIG),
     Case("MConFIG", lambda: ag.MConFIG(4), gramian_only=False),
     Case("SAMGS", ag.SAMGS, gramian_only=False),
+    Case("CRMOGM", lambda: ag.CRMOGM(ag.UPGrad())),
+    Case("ExcessMTL", ag.ExcessMTL, gramian_only=False),
     Case("GCond", ag.GCond, gramian_only=False, equivariant=False),
 ]
 

@@ -22,7 +22,8 @@ def test_every_aggregator_has_a_case():
         for name in ag.__all__
         if isinstance(getattr(ag, name), type)
         and issubclass(getattr(ag, name), ag.Aggregator)
-        and name not in ("Aggregator", "GradNorm")  # GradNorm wants losses: test_gradnorm.py
+        # GradNorm wants losses, MoDo and SDMGrad two Jacobians: they have their own tests.
+        and name not in ("Aggregator", "GradNorm", "MoDo", "SDMGrad")
     }
     assert names == {case.name for case in CASES}
 
@@ -246,6 +247,12 @@ def test_bad_jacobians_are_refused(bad, error, message):
         (lambda: ag.PCGrad(seed=-1), "seed must be None, an integer"),
         (lambda: ag.PCGrad(orders=[[0, -1]]), "orders must be a matrix"),
         (lambda: ag.GradNorm(alpha=-1), "alpha must be in"),
+        (lambda: ag.CAGrad(compat="peer"), "compat must be one of 'torchjd'"),
+        (lambda: ag.ExcessMTL(-1.0), r"step_size must be in \[0"),
+        (lambda: ag.ExcessMTL(warmup=-1), "warmup must be an integer >= 0"),
+        (lambda: ag.MoDo(gamma=-1.0), r"gamma must be in \[0"),
+        (lambda: ag.SDMGrad(momentum=1.0), r"momentum must be in \[0, 1\)"),
+        (lambda: ag.CRMOGM(ag.MGDA(), 1.5), r"alpha must be in \[0, 1\]"),
     ],
 )
 def test_bad_arguments_are_refused(make, message):
@@ -274,7 +281,7 @@ def test_wrong_numbers_of_losses_are_refused(make, m, message):
         make()(np.ones((m, 4)))
 
 
-@pytest.mark.parametrize("make", [ag.GradVac, ag.PCD, ag.SAMGS, ag.GCond])
+@pytest.mark.parametrize("make", [ag.GradVac, ag.PCD, ag.SAMGS, ag.GCond, ag.ExcessMTL])
 def test_a_change_of_the_number_of_losses_asks_for_reset(make):
     aggregator = make()
     aggregator(np.eye(3, 5))

@@ -57,6 +57,65 @@ def test_no_conflict_and_optimality(make, kind):
             assert np.abs(lam * y).max() <= 1e-10 * size**2
 
 
+def near(rng):
+    """Rows within 1e-1 to 1e-12 of a few lines, on both sides, over 12 decades of length."""
+    m, d = int(rng.integers(2, 9)), int(rng.choice([2, 3, 5, 8, 20, 60]))
+    base = rng.standard_normal((int(rng.integers(1, 4)), d))
+    rows = rng.choice([-1.0, 1.0], (m, 1)) * base[rng.integers(0, len(base), m)]
+    rows = rows + rng.standard_normal((m, d)) * 10.0 ** rng.uniform(-12, -1, (m, 1))
+    return rows * 10.0 ** rng.uniform(-6, 6, (m, 1))
+
+
+@pytest.mark.parametrize("make", [ag.UPGrad, ag.DualProj])
+@pytest.mark.parametrize("form", ["matrix", "list", "tensor"])
+def test_near_parallel_and_near_opposite_rows(make, form):
+    # A Gramian cannot tell them apart: the rows themselves are needed.
+    rng = np.random.default_rng(5)
+    aggregator = make()
+    for _ in range(2000 if form == "matrix" else 200):
+        rows = near(rng)
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        if form == "list":
+            out = np.concatenate(aggregator([rows[:, :1], rows[:, 1:]]))
+        elif form == "tensor":
+            out = aggregator(torch.tensor(rows)).numpy()
+        else:
+            out = aggregator(rows)
+        assert (unit @ out).min() >= -1e-10 * np.linalg.norm(out)
+
+
+@pytest.mark.parametrize("make", [ag.UPGrad, ag.DualProj])
+def test_near_opposite_rows_by_hand(make):
+    # g and its mirror image at an angle of 1e-5: what is left is their common component.
+    for delta in (1e-3, 1e-5, 1e-7):
+        rows = np.array([[1.0, delta], [-1.0, delta]])
+        out = make()(rows)
+        want = delta if make is ag.DualProj else 2 * delta / (1 + delta**2)
+        np.testing.assert_allclose(out / delta, [0.0, want / delta], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_upgrad_parts_are_optimal(kind):
+    """KKT to 1e-10 for each projection: preferences that are unit vectors pick one out."""
+    rng = np.random.default_rng(50 + KINDS.index(kind))
+    for _ in range(300):
+        rows = adversarial(rng, kind)
+        m = len(rows)
+        norms = np.linalg.norm(rows, axis=1)
+        unit = np.divide(rows, norms[:, None], out=np.zeros_like(rows), where=norms[:, None] > 0)
+        total = np.zeros(rows.shape[1])
+        for i in range(m):
+            pick = np.eye(m)[i]
+            lam = (ag.UPGrad(pick).weights(rows @ rows.T) - pick) * norms
+            size = np.abs(lam).sum() + norms[i] + np.finfo(float).tiny
+            y = unit @ (rows[i] + lam @ unit)
+            assert lam.min() >= -1e-10 * size
+            assert y.min() >= -1e-10 * size
+            assert np.abs(lam * y).max() <= 1e-10 * size**2
+            total += ag.UPGrad(pick)(rows) / m
+        np.testing.assert_allclose(ag.UPGrad()(rows), total, atol=1e-9 * (norms.max() + 1e-300))
+
+
 @BOTH
 @pytest.mark.parametrize("kind", KINDS)
 def test_equals_the_oracle(make, oracle, kind):

@@ -141,6 +141,39 @@ def test_scalarisers_equal_their_formulas():
         uw(losses[:2])
 
 
+def test_cosmos_and_pbi_equal_their_formulas():
+    losses = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64, requires_grad=True)
+    values, r = losses.detach().numpy(), np.array([0.2, 0.3, 0.5])
+    cosmos = scalarize.COSMOS(r, 0.7)
+    cosine = r @ values / np.linalg.norm(r) / np.linalg.norm(values)
+    assert cosmos(losses).item() == pytest.approx(r @ values - 0.7 * cosine)
+    assert torch.autograd.gradcheck(cosmos, losses)
+    cosmos.preference = [1.0, 0.0, 0.0]
+    assert cosmos(losses).item() == pytest.approx(1 - 0.7 / np.linalg.norm(values))
+    zeros = torch.zeros(3, requires_grad=True)
+    assert torch.autograd.grad(cosmos(zeros), zeros)[0].isfinite().all()
+    pbi = scalarize.PBI(r, 3.0, reference=[0.5, 0.5, 0.5])
+    w, gap = r / np.linalg.norm(r), values - 0.5
+    along = gap @ w
+    want = along + 3 * np.linalg.norm(gap - along * w)
+    assert pbi(losses).item() == pytest.approx(want)
+    assert torch.autograd.gradcheck(pbi, losses)
+    ray = torch.tensor([2.0, 2.0], requires_grad=True)
+    gradient = torch.autograd.grad(scalarize.PBI([1.0, 1.0])(ray), ray)[0]
+    np.testing.assert_allclose(gradient, 0.5**0.5, rtol=1e-6)
+    with pytest.raises(ValueError, match="preference must not be all zero"):
+        scalarize.PBI([0.0, 0.0])(ray)
+    with pytest.raises(ValueError, match=r"losses must be of shape \(2,\)"):
+        scalarize.COSMOS([1.0, 1.0])(losses)
+    with pytest.raises(ValueError, match="lam must be in"):
+        scalarize.COSMOS([1.0], -1.0)
+    peer = pytest.importorskip("torchjd.scalarization")
+    ours = scalarize.COSMOS(r, 0.7)(losses).item()
+    assert ours == pytest.approx(peer.COSMOS(0.7, torch.tensor(r))(losses).item())
+    theirs = peer.PBI(3.0, torch.tensor(r), torch.full((3,), 0.5, dtype=torch.float64))
+    assert pbi(losses).item() == pytest.approx(theirs(losses).item())
+
+
 def test_dwa():
     dwa = scalarize.DWA(2.0)
     for epoch in ([1.0, 4.0], [0.5, 4.0]):

@@ -220,6 +220,29 @@ def test_cagrad_special_cases():
     assert not ag.CAGrad(0.4)(np.array([[1.0, 2.0], [-1.0, -2.0]])).any()
 
 
+def test_cagrad_compat_reproduces_torchjd(rng):
+    peer = pytest.importorskip("torchjd.aggregation")
+    pytest.importorskip("clarabel")
+    pytest.importorskip("cvxpy")
+    cut = 0
+    for k in range(40):
+        m = int(rng.integers(1, 7))
+        rows = rng.standard_normal((m, 20))
+        if k % 4 == 1:
+            rows *= 10.0 ** rng.uniform(-2, 2, (m, 1))  # its cut on the worst combination
+        if k % 4 == 2:
+            rows[0] = 0.0
+        if k % 4 == 3:
+            rows *= 1e-3 if k % 8 == 3 else 1e-2  # its cut on the trace
+        c = [0.1, 0.5, 1.5][k % 3]
+        want = peer.CAGrad(c)(torch.tensor(rows)).numpy()
+        got = ag.CAGrad(c, compat="torchjd")(rows)
+        cut += not want.any()
+        # Its solver stops early where the lengths are spread.
+        np.testing.assert_allclose(got, want, atol=2e-3 * np.abs(want).max(), err_msg=str(k))
+    assert 5 < cut < 35
+
+
 @pytest.mark.parametrize("rows", matrices())
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0, 5.0])
 def test_fairgrad_solves_its_equation(rows, alpha):
@@ -268,6 +291,131 @@ def test_pcd_against_torchjd_over_steps():
         close(aggregator(rows), peer(torch.tensor(rows)).numpy(), 1e-7)
     contradicting = np.array([[1.0, 1.0], [1.0, 0.0], [-1.0, 0.0]])
     np.testing.assert_allclose(ag.PCD(0.5)(contradicting), [1.0, 1.0])
+
+
+def simplex(x):
+    """Nearest point of the simplex by bisection on the shift."""
+    low, high = x.min() - 1, x.max()
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if np.maximum(x - middle, 0).sum() > 1 else (low, middle)
+    return np.maximum(x - low, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_modo(dtype, rng):
+    aggregator, lam = ag.MoDo(0.05, 0.2), np.full(4, 0.25)
+    for _ in range(5):
+        first, second = rng.standard_normal((2, 4, 30)).astype(dtype)
+        lam = simplex(lam - 0.05 * (first.astype(float) @ second.T.astype(float) @ lam + 0.2 * lam))
+        got = aggregator(first, second)
+        assert got.dtype == dtype
+        np.testing.assert_allclose(got, lam @ (first + second) / 2, atol=1e-5)
+    assert lam.min() == 0.0  # the projection acted
+
+
+def test_sdmgrad(rng):
+    p = np.array([0.7, 0.2, 0.1])
+    aggregator, w = ag.SDMGrad(preference=p), np.full(3, 1 / 3)
+    for _ in range(3):
+        first, second, third = rng.standard_normal((3, 3, 12))
+        a = first @ second.T
+        a = a / (np.sqrt(np.maximum(np.diag(a), 0)).mean() ** 2 + 1e-8)
+        v = None
+        for _ in range(20):
+            gradient = a @ (w + 0.3 * p)
+            v = gradient if v is None else 0.5 * v + gradient
+            w = simplex(w - 10 * v)
+        close(aggregator(first, second, third), (w + 0.3 * p) / 1.3 @ third)
+
+
+@pytest.mark.parametrize("name", ["MoDo", "SDMGrad"])
+def test_two_batches(name, rng):
+    make = getattr(ag, name)
+    first, second = rng.standard_normal((2, 3, 8))
+    parts = make()([first[:, :3], first[:, 3:]], [second[:, :3], second[:, 3:]])
+    close(np.concatenate(parts), make()(first, second))
+    aggregator, twin = make(), make()
+    tensors = aggregator(torch.tensor(first), torch.tensor(second))
+    np.testing.assert_array_equal(tensors.numpy(), twin(first, second))
+    np.testing.assert_allclose(make().weights(first @ second.T).sum(), 1.0)
+    state = aggregator.state_dict()
+    bad = first.copy()
+    bad[0, 0] = np.nan
+    assert np.isnan(aggregator(bad, second)).all()
+    assert np.isnan(aggregator(first, second, bad)).all()
+    assert repr(aggregator.state_dict()) == repr(state)
+    twin.reset()
+    twin.load_state_dict(state)
+    np.testing.assert_array_equal(aggregator(second, first), twin(second, first))
+    half = make()(torch.tensor(first).bfloat16(), torch.tensor(second).bfloat16())
+    assert half.dtype == torch.bfloat16
+    for call, message in [
+        (lambda: aggregator(first), "second must be the Jacobian on another batch"),
+        (lambda: aggregator(first, second[:, :5]), "must be of one shape and dtype"),
+        (lambda: aggregator(first[:2], second[:2]), "call reset"),
+        (lambda: aggregator.weights(first), r"product must be of shape \(m, m\)"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("warmup", [0, 2])
+def test_excessmtl(warmup, rng):
+    aggregator, s, w, first = ag.ExcessMTL(0.3, warmup=warmup), 0.0, np.full(4, 0.25), None
+    collected = []
+    for step in range(5):
+        rows = rng.standard_normal((4, 25)) * [[1.0], [2.0], [0.5], [1.0]]
+        s = s + rows**2
+        e = (rows**2 / np.sqrt(s + 1e-7)).sum(1)
+        if step < warmup:
+            collected.append(e)
+        else:
+            if first is None and warmup:
+                first = np.mean(collected, axis=0)
+            if first is None:
+                first = e
+            else:
+                e = e / (first + 1e-7)
+            w = w * np.exp(0.3 * e)
+            w /= w.sum()
+        close(aggregator(rows), w @ rows)
+
+
+def test_crmogm(rng):
+    inner, aggregator, lam = ag.MGDA(), ag.CRMOGM(ag.MGDA(), 0.7), None
+    for _ in range(4):
+        rows = rng.standard_normal((3, 10))
+        new = inner.weights(rows @ rows.T)
+        lam = new if lam is None else 0.7 * lam + 0.3 * new
+        close(aggregator(rows), lam @ rows)
+    with pytest.raises(TypeError, match="must be one with weights"):
+        ag.CRMOGM(ag.TrimmedMean(1))
+    with pytest.raises(ValueError, match="call reset"):
+        aggregator(rows[:2])
+    aggregator.alpha = 2.0
+    with pytest.raises(ValueError, match=r"alpha must be in \[0, 1\]"):
+        aggregator(rows)
+
+
+@pytest.mark.parametrize("name", ["MoDo", "SDMGrad", "ExcessMTL", "CRMOGM"])
+def test_smoothing_weightings_agree_with_torchjd(name, rng):
+    peer = pytest.importorskip("torchjd.aggregation")
+    first, second = rng.standard_normal((2, 4, 30))
+    if name in ("MoDo", "SDMGrad"):
+        theirs, ours = getattr(peer, name + "Weighting")(), getattr(ag, name)()
+        for product in (first @ second.T, second @ first.T):
+            close(ours.weights(product), theirs(torch.tensor(product)).numpy(), 1e-7)
+        return
+    smoothed = "CRMOGMWeighting"
+    theirs = (
+        peer.ExcessMTL()
+        if name == "ExcessMTL"
+        else peer.GramianWeightedAggregator(getattr(peer, smoothed)(peer.UPGradWeighting()))
+    )
+    ours = ag.ExcessMTL() if name == "ExcessMTL" else ag.CRMOGM(ag.UPGrad(compat="torchjd"))
+    for rows in (first, second, first):
+        close(ours(rows), theirs(torch.tensor(rows)).numpy(), 1e-6)
 
 
 @pytest.mark.parametrize(
