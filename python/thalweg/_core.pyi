@@ -307,6 +307,7 @@ def coordinate_block(
     x: Any,
     y: NDArray[np.float64],
     weights: NDArray[np.float64],
+    alphas: Sequence[float],
     groups: Sequence[Sequence[int]],
     norm: Sequence[float],
     ridge: Sequence[float],
@@ -314,8 +315,9 @@ def coordinate_block(
     positive: bool,
     intercept: bool,
     settings: Any,
+    start: NDArray[np.float64] | None = None,
     callback: Any = None,
-) -> dict[Any, Any]: ...
+) -> list[Any]: ...
 def coordinate_nmf(
     x: Any,
     xt: Any,

@@ -7,14 +7,18 @@
 //!   k = 1: U_i = C_i, D_i = 0        k = 2: U_i = inf, D_i = 1 / (2 C_i)
 //!   G = y_i (x_i . w + s b) - 1 + D_i a_i,   a_i <- clip(a_i - G / (||x_i||^2 + s^2 + D_i), 0, U_i)
 //!
+//! With `s` infinite the constant is not regularised; see [`pairs`].
+//!
 //! A sample leaves the passes while its gradient points out of the box by more than any gradient
 //! of the pass before (shrinking); a gap check brings all of them back.
+
+mod pairs;
 
 use super::design::{Design, Moments};
 use super::solver::Status;
 use crate::engine::rng::Philox;
 use crate::engine::{Error, Result};
-use crate::linalg::chol;
+use crate::linalg::cholesky;
 
 /// A problem: samples are the columns of `samples`.
 pub struct Problem<'a> {
@@ -26,8 +30,48 @@ pub struct Problem<'a> {
     pub cost: &'a [f64],
     /// Whether violations are squared.
     pub squared: bool,
-    /// Value of the constant feature; 0 for no constant.
+    /// Value of the constant feature; 0 for no constant, infinity for one that is not regularised.
     pub scaling: f64,
+}
+
+impl Problem<'_> {
+    /// D_i
+    fn diagonal(&self, i: usize) -> f64 {
+        if self.squared { 0.5 / self.cost[i] } else { 0.0 }
+    }
+
+    /// U_i
+    fn upper(&self, i: usize) -> f64 {
+        if self.squared { f64::INFINITY } else { self.cost[i] }
+    }
+
+    /// The objective at zero, which `tol` refers to; 1 for a hard margin.
+    fn scale(&self) -> f64 {
+        let sum: f64 = self.cost.iter().filter(|c| c.is_finite()).sum();
+        if sum > 0.0 { sum } else { 1.0 }
+    }
+
+    /// Cost of sample `i` at `margin`, the value of the predictor.
+    fn loss(&self, i: usize, margin: f64) -> f64 {
+        let slack = (1.0 - self.y[i] * margin).max(0.0);
+        // Rounding of a hard margin is not a violation.
+        if slack <= 1e-12 && self.cost[i].is_infinite() {
+            return 0.0;
+        }
+        self.cost[i] * if self.squared { slack * slack } else { slack }
+    }
+}
+
+/// Squared norms of the samples.
+fn curvatures(problem: &Problem<'_>) -> Result<Vec<f64>> {
+    let (p, n) = (problem.samples.rows(), problem.samples.cols());
+    let all: Vec<usize> = (0..n).collect();
+    let mut moments = vec![Moments::default(); n];
+    problem.samples.moments(&all, &vec![0.0; p], &vec![1.0; p], &mut moments);
+    if moments.iter().any(|m| !m.second.is_finite()) {
+        return Err(Error::NonFinite { name: "X".into(), fix: "remove these samples".into() });
+    }
+    Ok(moments.iter().map(|m| m.second).collect())
 }
 
 /// What the solver returns.
@@ -63,27 +107,19 @@ pub fn solve(
     seed: u64,
     observe: &mut dyn FnMut(&[f64]) -> bool,
 ) -> Result<Solution> {
+    if problem.scaling.is_infinite() {
+        return pairs::solve(problem, tol, max_iter, observe);
+    }
     let (p, n) = (problem.samples.rows(), problem.samples.cols());
     let all: Vec<usize> = (0..n).filter(|&i| problem.cost[i] > 0.0).collect();
-    let mut moments = vec![Moments::default(); n];
-    problem.samples.moments(
-        &(0..n).collect::<Vec<_>>(),
-        &vec![0.0; p],
-        &vec![1.0; p],
-        &mut moments,
-    );
-    if moments.iter().any(|m| !m.second.is_finite()) {
-        return Err(Error::NonFinite { name: "X".into(), fix: "remove these samples".into() });
-    }
-    let diagonal = |i: usize| if problem.squared { 0.5 / problem.cost[i] } else { 0.0 };
+    let squares = curvatures(problem)?;
     let (mut w, mut b, mut a) = (vec![0.0; p], 0.0, vec![0.0; n]);
     let rng = Philox::new(seed);
-    let scale: f64 = all.iter().map(|&i| problem.cost[i]).filter(|c| c.is_finite()).sum();
-    let target = tol * if scale > 0.0 { scale } else { 1.0 };
+    let target = tol * problem.scale();
     let mut live = all.clone();
     let mut n_iter = 0;
     loop {
-        let (mut objective, mut gap) = measure(problem, &all, &w, b, &a, &diagonal);
+        let (mut objective, mut gap) = measure(problem, &all, &w, b, &a);
         let go_on = observe(&[objective, gap, n_iter as f64]);
         let unbounded = a.iter().any(|a| *a > 1e12);
         let status = if !go_on {
@@ -104,8 +140,7 @@ pub fn solve(
                 }
                 let mut seen = (f64::INFINITY, f64::NEG_INFINITY);
                 live.retain(|&i| {
-                    let (y, d) = (problem.y[i], diagonal(i));
-                    let upper = if problem.squared { f64::INFINITY } else { problem.cost[i] };
+                    let (y, d, upper) = (problem.y[i], problem.diagonal(i), problem.upper(i));
                     let margin = problem.samples.dot(i, &w) + problem.scaling * b;
                     let gradient = y * margin - 1.0 + d * a[i];
                     let projected = if a[i] <= 0.0 {
@@ -122,7 +157,7 @@ pub fn solve(
                         gradient
                     };
                     seen = (seen.0.min(projected), seen.1.max(projected));
-                    let curvature = moments[i].second + problem.scaling * problem.scaling + d;
+                    let curvature = squares[i] + problem.scaling * problem.scaling + d;
                     if projected != 0.0 {
                         let new = if curvature > 0.0 {
                             (a[i] - gradient / curvature).clamp(0.0, upper)
@@ -150,7 +185,7 @@ pub fn solve(
         let exact = (status == Status::Converged && problem.squared && p < SMALL)
             .then(|| polish(problem, &all, &w, b));
         if let Some(exact) = exact.flatten() {
-            let (value, left) = measure(problem, &all, &exact.0, exact.1, &exact.2, &diagonal);
+            let (value, left) = measure(problem, &all, &exact.0, exact.1, &exact.2);
             if left < gap {
                 (w, b, a) = exact;
                 (objective, gap) = (value, left);
@@ -206,10 +241,10 @@ fn polish(
                 row.iter_mut().zip(&sample).for_each(|(h, x)| *h += c * sample[k] * x);
             }
         }
-        if !chol::factor(&mut h, size) {
+        if !cholesky::factor(&mut h, size, 1e-13) {
             return None;
         }
-        chol::solve(&h, size, &mut right);
+        cholesky::substitute(&h, size, &mut right);
         u = right;
         before = violated;
     }
@@ -217,25 +252,14 @@ fn polish(
 }
 
 /// Objective and duality gap.
-fn measure(
-    problem: &Problem<'_>,
-    all: &[usize],
-    w: &[f64],
-    b: f64,
-    a: &[f64],
-    diagonal: &dyn Fn(usize) -> f64,
-) -> (f64, f64) {
+fn measure(problem: &Problem<'_>, all: &[usize], w: &[f64], b: f64, a: &[f64]) -> (f64, f64) {
     let mut margins = vec![0.0; all.len()];
     problem.samples.dots(all, w, &mut margins);
     let norm = w.iter().map(|w| w * w).sum::<f64>() + b * b;
     let (mut losses, mut dual) = (0.0, -0.5 * norm);
     for (&i, margin) in all.iter().zip(margins) {
-        let slack = (1.0 - problem.y[i] * (margin + problem.scaling * b)).max(0.0);
-        // Rounding of a hard margin is not a violation.
-        if slack > 1e-12 || problem.cost[i].is_finite() {
-            losses += problem.cost[i] * if problem.squared { slack * slack } else { slack };
-        }
-        dual += a[i] - 0.5 * diagonal(i) * a[i] * a[i];
+        losses += problem.loss(i, margin + problem.scaling * b);
+        dual += a[i] - 0.5 * problem.diagonal(i) * a[i] * a[i];
     }
     let objective = 0.5 * norm + losses;
     (objective, (objective - dual).max(0.0))

@@ -22,6 +22,15 @@ impl<'a, F> Matrix<'a, F> {
         Self { data, shape: [rows, columns], strides: [columns as isize, 1] }
     }
 
+    /// Rows of `columns` elements that start `stride` apart.
+    ///
+    /// # Panics
+    /// If `data` is too short, or rows overlap.
+    pub fn strided(data: &'a [F], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(columns <= stride && (rows == 0 || data.len() >= (rows - 1) * stride + columns));
+        Self { data, shape: [rows, columns], strides: [stride as isize, 1] }
+    }
+
     /// The transpose, without moving anything.
     pub fn transpose(self) -> Self {
         let ([rows, columns], [down, right]) = (self.shape, self.strides);
@@ -46,7 +55,7 @@ pub fn gemm<F: Float>(alpha: f64, a: Matrix<'_, F>, b: Matrix<'_, F>, beta: f64,
     threads::for_each_chunk(c, ROWS * n, |block, c| {
         let first = block * ROWS;
         // SAFETY: `a` has rows `first..first + c.len() / n`, `b` is whole, `c` is exclusive and
-        // contiguous, and strides are those of matrices that fill their slices.
+        // contiguous, and strides keep every element of `a` and `b` inside its slice.
         unsafe {
             let a_data = a.data.as_ptr().offset(first as isize * a.strides[0]);
             let size = (c.len() / n, k, n);
@@ -99,7 +108,7 @@ mod tests {
         let a: Vec<f64> = (0..m * k).map(|i| (i as f64 * 0.7).sin()).collect();
         let b: Vec<f64> = (0..k * n).map(|i| (i as f64 * 0.3).cos()).collect();
         let mut c = vec![1.0; m * n];
-        gemm(2.0, Matrix::new(&a, m, k), Matrix::new(&b, n, k).transpose(), 0.5, &mut c);
+        gemm(2.0, Matrix::new(&a, m, k), Matrix::strided(&b, n, k, k).transpose(), 0.5, &mut c);
         for i in 0..m {
             for j in 0..n {
                 let dot: f64 = (0..k).map(|l| a[i * k + l] * b[j * k + l]).sum();

@@ -103,20 +103,45 @@ impl<'a, F: Float, I: Index> Columns<'a, F, I> {
         sums[0] + sums[1]
     }
 
-    /// `x_j . v`, `x_j . h` and `x_j^2 . h` in one pass. Both have `rows` entries.
+    /// `x_j . v`, `x_j . h` and `x_j^2 . h` in one pass, with `h` taken as 1 where absent. Both
+    /// have `rows` entries.
     #[inline(always)]
-    pub fn moments(&self, j: usize, v: &[f64], h: &[f64]) -> [f64; 3] {
+    pub fn moments(&self, j: usize, v: &[f64], h: Option<&[f64]>) -> [f64; 3] {
         assert_eq!(v.len(), self.rows);
-        assert_eq!(h.len(), self.rows);
-        let mut sums = [0.0; 3];
-        for (i, x) in self.column(j) {
-            // SAFETY: `new` found every index below `rows`, the length of both.
-            let (v, h) = unsafe { (*v.get_unchecked(i), *h.get_unchecked(i)) };
-            sums[0] += x * v;
+        let (mut sums, mut next, mut ordered) = ([0.0; 3], 0, true);
+        let mut take = |i: usize, x: f64, h: f64| {
+            // SAFETY: `new` found every index below `rows`, the length of `v`.
+            sums[0] += x * unsafe { *v.get_unchecked(i) };
             sums[1] += x * h;
             sums[2] += x * x * h;
+            ordered &= i >= next;
+            next = i + 1;
+        };
+        match h {
+            None => self.column(j).for_each(|(i, x)| take(i, x, 1.0)),
+            Some(h) => {
+                assert_eq!(h.len(), self.rows);
+                // SAFETY: as above; `h` has the same length.
+                self.column(j).for_each(|(i, x)| take(i, x, unsafe { *h.get_unchecked(i) }));
+            }
+        }
+        if !ordered {
+            sums[2] = self.merged(j).iter().map(|&(i, x)| x * x * h.map_or(1.0, |h| h[i])).sum();
         }
         sums
+    }
+
+    /// The entries of column `j`, sorted by row, duplicates summed.
+    #[cold]
+    pub fn merged(&self, j: usize) -> Vec<(usize, f64)> {
+        let mut entries: Vec<(usize, f64)> = self.column(j).collect();
+        entries.sort_by_key(|entry| entry.0);
+        entries.dedup_by(|next, kept| {
+            let same = next.0 == kept.0;
+            kept.1 += if same { next.1 } else { 0.0 };
+            same
+        });
+        entries
     }
 
     /// `out += a h x_j`, with `h` taken as 1 where absent. Both have `rows` entries.
@@ -151,7 +176,9 @@ mod tests {
         let columns =
             Columns::new(&[2.0, 1.0, 3.0, 4.0], &[2i32, 0, 1, 1], &[0, 2, 2, 4], 3).unwrap();
         let v = [10.0, 100.0, 1000.0];
-        assert_eq!(columns.moments(0, &v, &[1.0, 1.0, 3.0]), [2010.0, 7.0, 13.0]);
+        assert_eq!(columns.moments(0, &v, Some(&[1.0, 1.0, 3.0])), [2010.0, 7.0, 13.0]);
+        // A duplicate is squared after it is summed.
+        assert_eq!(columns.moments(2, &v, None), [700.0, 7.0, 49.0]);
         assert_eq!([0, 1, 2].map(|j| columns.dot(j, &v)), [2010.0, 0.0, 700.0]);
         let mut out = [0.0; 3];
         columns.axpy(2, 2.0, Some(&v), &mut out);

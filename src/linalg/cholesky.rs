@@ -1,93 +1,122 @@
-//! Cholesky factor of a growing and shrinking set of rows of a positive definite matrix.
-//!
-//!   L L^T = H_WW, lower triangular, rows packed one after the other
-//!
-//! Appending costs O(n^2), dropping row k costs O((n - k)^2), a solve O(n^2).
+//! Cholesky factorization of a dense symmetric matrix, blocked so that matrix products do the work.
 
-/// A factor of `len` rows.
-#[derive(Debug, Clone, Default)]
-pub struct Factor {
-    packed: Vec<f64>,
-    len: usize,
+use crate::engine::gemm::{Matrix, gemm};
+use crate::engine::real::Float;
+use crate::engine::simd::{self, Kernel};
+
+/// Columns that are finished together.
+const BLOCK: usize = 48;
+
+/// Overwrites the lower triangle of the `n` x `n` matrix `a` (rows of `n` numbers) with its factor.
+///
+/// Returns false, leaving `a` unusable, when a pivot is not above `tol` times its diagonal: with
+/// `tol` near the rounding unit the matrix is then singular to working precision or not positive.
+pub fn factor<F: Float>(a: &mut [F], n: usize, tol: f64) -> bool {
+    struct Panel<'a, F>(&'a mut [F], usize, usize, f64);
+    impl<F: Float> Kernel for Panel<'_, F> {
+        type Output = bool;
+        #[inline(always)]
+        fn run(self) -> bool {
+            panel(self.0, self.1, self.2, (self.2 + BLOCK).min(self.1), self.3)
+        }
+    }
+    (0..n).step_by(BLOCK).all(|first| {
+        update(a, n, first, (first + BLOCK).min(n));
+        simd::dispatch(Panel(a, n, first, tol))
+    })
 }
 
-impl Factor {
-    /// Rows of the factor.
-    pub fn len(&self) -> usize {
-        self.len
+/// `a[i][j] -= l_i . l_j` over the finished columns, for the columns `first..last`.
+fn update<F: Float>(a: &mut [F], n: usize, first: usize, last: usize) {
+    if first == 0 {
+        return;
     }
-
-    /// Whether the factor has no row.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Removes every row and keeps the memory.
-    pub fn clear(&mut self) {
-        self.packed.clear();
-        self.len = 0;
-    }
-
-    #[inline(always)]
-    fn row(&self, i: usize) -> &[f64] {
-        let start = i * (i + 1) / 2;
-        &self.packed[start..start + i + 1]
-    }
-
-    /// Replaces `x` by L^-1 x.
-    #[inline(always)]
-    pub fn forward(&self, x: &mut [f64]) {
-        for i in 0..self.len {
-            let row = self.row(i);
-            x[i] = (x[i] - dot(&row[..i], &x[..i])) / row[i];
+    let width = last - first;
+    let mut products = vec![F::default(); (n - first) * width];
+    let left = Matrix::strided(&a[first * n..], n - first, first, n);
+    let right = Matrix::strided(&a[first * n..], width, first, n);
+    gemm(1.0, left, right.transpose(), 0.0, &mut products);
+    for (row, products) in a[first * n..].chunks_exact_mut(n).zip(products.chunks_exact(width)) {
+        for (a, product) in row[first..last].iter_mut().zip(products) {
+            *a = a.sub(*product);
         }
     }
+}
 
-    /// Replaces `x` by L^-T x.
-    #[inline(always)]
-    pub fn backward(&self, x: &mut [f64]) {
-        for i in (0..self.len).rev() {
-            let row = self.row(i);
-            let value = x[i] / row[i];
-            x[i] = value;
-            for (x, l) in x[..i].iter_mut().zip(row) {
-                *x -= value * l;
+/// Finishes the columns `first..last`: the diagonal block, then every row below it by substitution
+/// against the block's transpose, which makes the inner loop contiguous.
+#[inline(always)]
+fn panel<F: Float>(a: &mut [F], n: usize, first: usize, last: usize, tol: f64) -> bool {
+    let mut upper = [[F::default(); BLOCK]; BLOCK];
+    for i in first..n {
+        let square = |row: &[F]| row.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
+        let done = if i < last { square(&a[i * n..i * n + first]) } else { 0.0 };
+        let row = &mut a[i * n + first..i * n + last.min(i + 1)];
+        let columns = row.len().min(i - first);
+        for j in 0..columns {
+            let x = row[j].div(upper[j][j]);
+            row[j] = x;
+            for (value, l) in row[j + 1..].iter_mut().zip(&upper[j][j + 1..]) {
+                *value = value.sub(x.mul(*l));
+            }
+        }
+        if i < last {
+            let left = row[columns].to_f64();
+            let pivot = left - square(&row[..columns]);
+            // What the diagonal was before anything was subtracted.
+            let before = done + left;
+            if !(pivot > tol * before && pivot.is_finite()) {
+                return false;
+            }
+            row[columns] = F::from_f64(pivot.sqrt());
+            for (j, &l) in row.iter().enumerate() {
+                upper[j][i - first] = l;
             }
         }
     }
+    true
+}
 
-    /// Appends the row of a new index: `half` = L^-1 H_Wp and the square root of the pivot.
-    #[inline(always)]
-    pub fn append(&mut self, half: &[f64], root: f64) {
-        self.packed.extend_from_slice(&half[..self.len]);
-        self.packed.push(root);
-        self.len += 1;
-    }
-
-    /// Removes row and column `k` of the factored matrix: Givens rotations restore the triangle.
-    pub fn drop(&mut self, k: usize) {
-        let len = self.len;
-        for i in k + 1..len {
-            // Row i moves up by one; its first i entries are intact up to earlier rotations.
-            let from = i * (i + 1) / 2;
-            let (c, s) = {
-                let (a, b) = (self.packed[from + i - 1], self.packed[from + i]);
-                let r = a.hypot(b);
-                self.packed[from + i - 1] = r;
-                (a / r, b / r)
-            };
-            for below in i + 1..len {
-                let at = below * (below + 1) / 2 + i;
-                let (a, b) = (self.packed[at - 1], self.packed[at]);
-                self.packed[at - 1] = c * a + s * b;
-                self.packed[at] = c * b - s * a;
+/// Solves `L L' x = b` in place, given the factor.
+pub fn substitute<F: Float>(l: &[F], n: usize, b: &mut [f64]) {
+    struct Substitute<'a, F>(&'a [F], usize, &'a mut [f64]);
+    impl<F: Float> Kernel for Substitute<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run(self) {
+            let Self(l, n, b) = self;
+            for i in 0..n {
+                let mut lanes = [0.0; 8];
+                let row = &l[i * n..i * n + i];
+                let (rows, xs) = (row.chunks_exact(8), b[..i].chunks_exact(8));
+                let tail = rows.remainder().iter().zip(xs.remainder());
+                let tail: f64 = tail.map(|(l, x)| l.to_f64() * x).sum();
+                for (row, x) in rows.zip(xs) {
+                    for k in 0..8 {
+                        lanes[k] += row[k].to_f64() * x[k];
+                    }
+                }
+                b[i] = (b[i] - lanes.iter().sum::<f64>() - tail) / l[i * n + i].to_f64();
             }
-            let to = (i - 1) * i / 2;
-            self.packed.copy_within(from..from + i, to);
+            for i in (0..n).rev() {
+                b[i] /= l[i * n + i].to_f64();
+                let x = b[i];
+                for (b, l) in b[..i].iter_mut().zip(&l[i * n..i * n + i]) {
+                    *b -= l.to_f64() * x;
+                }
+            }
         }
-        self.len -= 1;
-        self.packed.truncate(self.len * (self.len + 1) / 2);
     }
+    simd::dispatch(Substitute(l, n, b));
+}
+
+/// Solves `A x = b` for a positive definite `A`, or returns none where [`factor`] refuses it.
+pub fn solve(a: &[f64], b: &[f64], tol: f64) -> Option<Vec<f64>> {
+    let (mut l, mut x) = (a.to_vec(), b.to_vec());
+    factor(&mut l, b.len(), tol).then(|| {
+        substitute(&l, b.len(), &mut x);
+        x
+    })
 }
 
 /// Inner product in four interleaved sums, so that it vectorizes in a fixed order.
@@ -106,61 +135,36 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
     ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7])) + rest
 }
 
-/// Solves A x = b for a symmetric positive definite A (n x n), or returns None when a pivot is
-/// below `tol` times its diagonal entry.
-pub fn solve(a: &[f64], b: &[f64], tol: f64) -> Option<Vec<f64>> {
-    let n = b.len();
-    let mut factor = Factor::default();
-    let mut half = vec![0.0; n];
-    for i in 0..n {
-        half[..i].copy_from_slice(&a[i * n..i * n + i]);
-        factor.forward(&mut half[..i]);
-        let pivot = a[i * n + i] - dot(&half[..i], &half[..i]);
-        if pivot.is_nan() || pivot <= tol * a[i * n + i] {
-            return None;
-        }
-        factor.append(&half, pivot.sqrt());
-    }
-    let mut x = b.to_vec();
-    factor.forward(&mut x);
-    factor.backward(&mut x);
-    Some(x)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn gram(n: usize, rank: usize) -> Vec<f64> {
+        let x = |i: usize, k: usize| ((i * 31 + k * 17 + i * k) as f64 * 0.61).sin();
+        (0..n * n).map(|t| (0..rank).map(|k| x(t / n, k) * x(t % n, k)).sum()).collect()
+    }
+
     #[test]
-    fn dropping_a_row_equals_never_appending_it() {
-        let n = 6;
-        let a: Vec<f64> = (0..n * n)
-            .map(|k| 1.0 / (1 + k / n + k % n) as f64 + f64::from(u8::from(k / n == k % n)))
-            .collect();
-        let build = |keep: &[usize]| {
-            let mut factor = Factor::default();
-            for &p in keep {
-                let mut half: Vec<f64> =
-                    keep[..factor.len()].iter().map(|&k| a[p * n + k]).collect();
-                factor.forward(&mut half);
-                let pivot = a[p * n + p] - dot(&half, &half);
-                factor.append(&half, pivot.sqrt());
-            }
-            factor
-        };
-        for k in 0..n {
-            let mut factor = build(&[0, 1, 2, 3, 4, 5]);
-            factor.drop(k);
-            let keep: Vec<usize> = (0..n).filter(|&i| i != k).collect();
-            for (x, y) in factor.packed.iter().zip(&build(&keep).packed) {
-                assert!((x - y).abs() < 1e-14, "{k}");
-            }
+    fn solves_what_it_factors() {
+        for n in [1, 3, 47, 48, 49, 101, 150] {
+            let a = gram(n, 2 * n + 5);
+            let x: Vec<f64> = (0..n).map(|i| (i as f64).cos()).collect();
+            let b: Vec<f64> = (0..n).map(|i| dot(&a[i * n..(i + 1) * n], &x)).collect();
+            let found = solve(&a, &b, 1e-13).unwrap();
+            assert!(found.iter().zip(&x).all(|(b, x)| (b - x).abs() < 1e-7), "{n}");
+            let mut rough: Vec<f32> = a.iter().map(|a| *a as f32).collect();
+            let mut found = b.clone();
+            assert!(factor(&mut rough, n, 1e-7));
+            substitute(&rough, n, &mut found);
+            assert!(found.iter().zip(&x).all(|(b, x)| (b - x).abs() < 1e-2), "{n}");
         }
-        let b = [1.0, -2.0, 0.5, 3.0, 0.0, 1.0];
-        let x = solve(&a, &b, 0.0).unwrap();
-        for i in 0..n {
-            assert!((dot(&a[i * n..(i + 1) * n], &x) - b[i]).abs() < 1e-13);
-        }
-        assert!(solve(&[1.0, 1.0, 1.0, 1.0], &[1.0, 1.0], 1e-12).is_none());
+    }
+
+    #[test]
+    fn a_singular_matrix_is_refused() {
+        assert!(!factor(&mut gram(60, 20), 60, 1e-13));
+        assert!(!factor(&mut [0.0], 1, 0.0));
+        assert!(!factor(&mut [f64::NAN], 1, 0.0));
+        assert!(solve(&[1.0; 4], &[1.0; 2], 1e-12).is_none());
     }
 }

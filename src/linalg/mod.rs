@@ -1,12 +1,13 @@
 //! Small dense kernels that several methods share, float64 inside.
 
-pub mod chol;
 pub mod cholesky;
 pub mod combine;
 pub mod cone;
 pub mod eigen;
 pub mod gemm;
 pub mod gram;
+pub mod growing_cholesky;
 pub mod newton_schulz;
 pub mod qp;
+pub mod quad;
 pub mod syrk;

@@ -15,7 +15,8 @@
 //! Deviation: unit rows and relative thresholds, so that the scale of the rows does not matter,
 //! and a last correction of the multipliers against round-off.
 
-use super::cholesky::Factor;
+use super::cholesky::dot;
+use super::growing_cholesky::Factor;
 use crate::engine::simd::{self, Kernel};
 
 /// Slacks down to minus this, relative to the scale of the problem, count as satisfied.
@@ -156,7 +157,7 @@ impl Solver {
                     *half = h[p * n + k];
                 }
                 self.factor.forward(&mut self.half[..w]);
-                let pivot = h[p * n + p] - super::cholesky::dot(&self.half[..w], &self.half[..w]);
+                let pivot = h[p * n + p] - dot(&self.half[..w], &self.half[..w]);
                 // Near dependence is for the careful method.
                 if pivot < 1e-3 {
                     return false;
@@ -216,7 +217,7 @@ impl Solver {
             self.factor.forward(&mut self.half[..w]);
             self.r[..w].copy_from_slice(&self.half[..w]);
             self.factor.backward(&mut self.r[..w]);
-            let pivot = row[p] - super::cholesky::dot(&self.half[..w], &self.half[..w]);
+            let pivot = row[p] - dot(&self.half[..w], &self.half[..w]);
             let size = 1.0 + self.r[..w].iter().map(|r| r.abs()).sum::<f64>();
             let independent = pivot > DEPENDENT * size * size
                 && -self.slack[p] <= self.longest * pivot.max(0.0).sqrt();

@@ -13,7 +13,7 @@ use numpy::{
     PyReadwriteArray2, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyList};
 
 /// Names of what this job adds to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -187,7 +187,8 @@ impl SettingsSpec {
             "cyclic" => Order::Cyclic,
             "shuffled" => Order::Shuffled,
             "random" => Order::Random,
-            name => return Err(named("selection", name, "cyclic, shuffled, random")),
+            "greedy" => Order::Greedy,
+            name => return Err(named("selection", name, "cyclic, shuffled, random, greedy")),
         };
         Ok(Settings {
             tol: self.tol,
@@ -294,13 +295,14 @@ fn coordinate_path<'py>(
 
 /// Least squares with penalties on groups of features and tasks.
 #[pyfunction]
-#[pyo3(signature = (x, y, weights, groups, norm, ridge, l1, positive, intercept, settings, callback=None))]
+#[pyo3(signature = (x, y, weights, alphas, groups, norm, ridge, l1, positive, intercept, settings, start=None, callback=None))]
 #[allow(clippy::too_many_arguments)]
 fn coordinate_block<'py>(
     py: Python<'py>,
     x: Matrix<'py>,
     y: PyReadonlyArray2<'py, f64>,
     weights: PyReadonlyArray1<'py, f64>,
+    alphas: Vec<f64>,
     groups: Vec<Vec<usize>>,
     norm: Vec<f64>,
     ridge: Vec<f64>,
@@ -308,22 +310,26 @@ fn coordinate_block<'py>(
     positive: bool,
     intercept: bool,
     settings: SettingsSpec,
+    start: Option<PyReadonlyArray1<'py, f64>>,
     callback: Option<Py<PyAny>>,
-) -> PyResult<Bound<'py, PyDict>> {
+) -> PyResult<Bound<'py, PyList>> {
     let (settings, tasks) = (settings.read()?, y.shape()[0]);
+    let start = start.as_ref().map(|start| start.as_slice()).transpose()?;
     let (y, weights) = (y.as_slice()?, weights.as_slice()?);
-    let solution = x.with(|design| {
+    let solutions = x.with(|design| {
         solver::check(design, &y[..y.len() / tasks.max(1)], weights, &Quadratic, None, None)?;
-        solver::block::check(design.cols(), &groups, &norm, &ridge, y)?;
+        solver::block::check(design.cols(), &groups, &norm, &ridge, y, start, tasks)?;
         let mut reporter = Reporter { callback: callback.as_ref(), error: None };
         let (groups, norm, ridge) = (&groups[..], &norm[..], &ridge[..]);
-        let solution = py.detach(|| {
+        let solutions = py.detach(|| {
+            let alpha = 0.0;
             let problem = solver::block::Problem {
                 design,
                 y,
                 tasks,
                 weights,
                 groups,
+                alpha,
                 norm,
                 ridge,
                 l1,
@@ -331,17 +337,22 @@ fn coordinate_block<'py>(
                 intercept,
             };
             let mut observe = |p: &Progress| reporter.report(&row(p));
-            solver::block::solve(&problem, &settings, &mut Cache::default(), &mut observe)
+            let mut cache = Cache::default();
+            solver::block::path(problem, &alphas, &settings, start, &mut cache, &mut observe)
         })?;
-        reporter.error.take().map_or(Ok(solution), Err)
+        reporter.error.take().map_or(Ok(solutions), Err)
     })?;
-    let result = PyDict::new(py);
-    result.set_item("coef", PyArray1::from_vec(py, solution.coef))?;
-    result.set_item("intercept", PyArray1::from_vec(py, solution.intercept))?;
-    result.set_item("target", solution.target)?;
-    result.set_item("status", solution.status.name())?;
-    result.set_item("history", solution.history.iter().map(row).collect::<Vec<_>>())?;
-    Ok(result)
+    let results = PyList::empty(py);
+    for solution in solutions {
+        let result = PyDict::new(py);
+        result.set_item("coef", PyArray1::from_vec(py, solution.coef))?;
+        result.set_item("intercept", PyArray1::from_vec(py, solution.intercept))?;
+        result.set_item("target", solution.target)?;
+        result.set_item("status", solution.status.name())?;
+        result.set_item("history", solution.history.iter().map(row).collect::<Vec<_>>())?;
+        results.append(result)?;
+    }
+    Ok(results)
 }
 
 /// Linear support vector machine; the samples are the columns of `x`.

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.coordinate._block_path import group_lasso_path, multitask_lasso_path
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
 from thalweg.coordinate._nmf import Factors, factorize
 from thalweg.coordinate._path import (
     CoefPath,
     alpha_grid,
     enet_path,
-    group_lasso_path,
     huber_path,
     lasso_path,
     logistic_path,
     mcp_path,
-    multitask_lasso_path,
     path,
     poisson_path,
     scad_path,

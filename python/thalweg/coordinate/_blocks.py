@@ -81,6 +81,89 @@ def group_factors(weights: Any, groups: list[list[int]]) -> Array:
     return factors
 
 
+def run_blocks(
+    X: Any,
+    y: ArrayLike,
+    alphas: ArrayLike,
+    *,
+    groups: Any = 1,
+    l1_ratio: float = 0.0,
+    ridge: float = 0.0,
+    weights: Any = "size",
+    positive: bool = False,
+    sample_weight: ArrayLike | None = None,
+    fit_intercept: bool = True,
+    coef_init: ArrayLike | None = None,
+    tol: float = 1e-4,
+    max_iter: int = 100,
+    max_epochs: int = 100_000,
+    p0: int = 100,
+    working_set: bool = True,
+    accelerate: bool = True,
+    verbose: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
+) -> list[BlockSolution]:
+    """Check the arguments of `solve_blocks` and solve for each of `alphas` in turn."""
+    strengths = [in_range("alpha", alpha, 0.0) for alpha in np.asarray(alphas)]
+    in_range("l1_ratio", l1_ratio, 0.0, 1.0)
+    in_range("ridge", ridge, 0.0)
+    buffers, n, p, dtype = matrix(X)
+    targets = np.asarray(y, dtype=np.float64)
+    if targets.ndim not in (1, 2) or targets.shape[0] != n:
+        raise ValueError(
+            f"y of shape {targets.shape} does not match X of shape ({n}, {p}); "
+            "pass one row a sample"
+        )
+    members = group_list(groups, p)
+    factors = group_factors(weights, members)
+    kept = np.where(np.isinf(factors), 1.0, factors)
+    results = _core.coordinate_block(
+        buffers,
+        np.ascontiguousarray(targets.reshape(n, -1).T),
+        normalised(sample_weight, n),
+        strengths,
+        members,
+        np.where(np.isinf(factors), np.inf, (1.0 - l1_ratio) * kept).tolist(),
+        [float(ridge)] * len(members),
+        float(l1_ratio),
+        bool(positive),
+        bool(fit_intercept),
+        settings(
+            tol=tol,
+            max_iter=max_iter,
+            max_epochs=max_epochs,
+            p0=p0,
+            selection="cyclic",
+            seed=0,
+            working_set=working_set,
+            accelerate=accelerate,
+        ),
+        None if coef_init is None else np.asarray(coef_init, dtype=np.float64).T.ravel(),
+        reporter(verbose, callback),
+    )
+    return [_solution(result, p, targets.ndim, dtype) for result in results]
+
+
+def _solution(result: dict[str, Any], p: int, ndim: int, dtype: Any) -> BlockSolution:
+    names = ("objective", "gap", "violation", "remaining", "support", "epochs")
+    history = [dict(zip(names, row)) for row in result["history"]]
+    coef = result["coef"].reshape(p, -1).T.astype(dtype)
+    intercept: Any = result["intercept"]
+    if ndim == 1:
+        coef, intercept = coef[0], float(intercept[0])
+    return BlockSolution(
+        coef=np.ascontiguousarray(coef),
+        intercept=intercept,
+        objective=history[-1]["objective"],
+        dual_gap=history[-1]["gap"],
+        target=result["target"],
+        n_iter=len(history),
+        n_epochs=int(history[-1]["epochs"]),
+        status=result["status"],
+        history=history,
+    )
+
+
 def solve_blocks(
     X: Any,
     y: ArrayLike,
@@ -93,6 +176,7 @@ def solve_blocks(
     positive: bool = False,
     sample_weight: ArrayLike | None = None,
     fit_intercept: bool = True,
+    coef_init: ArrayLike | None = None,
     tol: float = 1e-4,
     max_iter: int = 100,
     max_epochs: int = 100_000,
@@ -124,6 +208,8 @@ def solve_blocks(
         Factors of the groups.
     positive, sample_weight, fit_intercept, tol, max_iter, max_epochs, p0, working_set, accelerate
         As in `solve`.
+    coef_init : array_like, shape (n_features,) or (n_tasks, n_features), optional
+        Where to start.
     verbose, callback
         As in `solve`.
 
@@ -139,56 +225,24 @@ def solve_blocks(
     >>> solution.coef.round(3).tolist()
     [3.717, 3.717, 0.0, 0.0]
     """
-    in_range("alpha", alpha, 0.0)
-    in_range("l1_ratio", l1_ratio, 0.0, 1.0)
-    in_range("ridge", ridge, 0.0)
-    buffers, n, p, dtype = matrix(X)
-    targets = np.asarray(y, dtype=np.float64)
-    if targets.ndim not in (1, 2) or targets.shape[0] != n:
-        raise ValueError(
-            f"y of shape {targets.shape} does not match X of shape ({n}, {p}); "
-            "pass one row a sample"
-        )
-    members = group_list(groups, p)
-    factors = group_factors(weights, members)
-    with np.errstate(invalid="ignore"):
-        norm = np.where(np.isinf(factors), np.inf, alpha * (1.0 - l1_ratio) * factors)
-    result = _core.coordinate_block(
-        buffers,
-        np.ascontiguousarray(targets.reshape(n, -1).T),
-        normalised(sample_weight, n),
-        members,
-        norm.tolist(),
-        [float(ridge)] * len(members),
-        float(alpha * l1_ratio),
-        bool(positive),
-        bool(fit_intercept),
-        settings(
-            tol=tol,
-            max_iter=max_iter,
-            max_epochs=max_epochs,
-            p0=p0,
-            selection="cyclic",
-            seed=0,
-            working_set=working_set,
-            accelerate=accelerate,
-        ),
-        reporter(verbose, callback),
-    )
-    names = ("objective", "gap", "violation", "remaining", "support", "epochs")
-    history = [dict(zip(names, row)) for row in result["history"]]
-    coef = result["coef"].reshape(p, -1).T.astype(dtype)
-    intercept: Any = result["intercept"]
-    if targets.ndim == 1:
-        coef, intercept = coef[0], float(intercept[0])
-    return BlockSolution(
-        coef=np.ascontiguousarray(coef),
-        intercept=intercept,
-        objective=history[-1]["objective"],
-        dual_gap=history[-1]["gap"],
-        target=result["target"],
-        n_iter=len(history),
-        n_epochs=int(history[-1]["epochs"]),
-        status=result["status"],
-        history=history,
-    )
+    return run_blocks(
+        X,
+        y,
+        [alpha],
+        groups=groups,
+        l1_ratio=l1_ratio,
+        ridge=ridge,
+        weights=weights,
+        positive=positive,
+        sample_weight=sample_weight,
+        fit_intercept=fit_intercept,
+        coef_init=coef_init,
+        tol=tol,
+        max_iter=max_iter,
+        max_epochs=max_epochs,
+        p0=p0,
+        working_set=working_set,
+        accelerate=accelerate,
+        verbose=verbose,
+        callback=callback,
+    )[0]

@@ -132,29 +132,29 @@ def settings(
         "max_iter": count("max_iter", max_iter),
         "max_epochs": count("max_epochs", max_epochs),
         "p0": count("p0", p0),
-        "selection": choice("selection", selection, ("cyclic", "shuffled", "random")),
+        "selection": choice("selection", selection, ("cyclic", "shuffled", "random", "greedy")),
         "seed": int(seed) % 2**64,
         "working_set": bool(working_set),
         "accelerate": bool(accelerate),
     }
 
 
+PROGRESS = ("objective", "gap", "violation", "remaining", "support", "epochs")
+
+
 def reporter(
-    verbose: int, callback: Callable[[dict[str, float]], Any] | None
+    verbose: int,
+    callback: Callable[[dict[str, float]], Any] | None,
+    names: tuple[str, ...] = PROGRESS,
 ) -> Callable[[list[float]], None] | None:
     """A function that prints a progress line and calls `callback`, or None for neither."""
     if not verbose and callback is None:
         return None
 
     def report(row: list[float]) -> None:
-        names = ("objective", "gap", "violation", "remaining", "support", "epochs")
         progress = dict(zip(names, row))
         if verbose:
-            sys.stdout.write(
-                f"objective {progress['objective']:.8g}  gap {progress['gap']:.3g}  "
-                f"features {progress['remaining']:.0f}  support {progress['support']:.0f}  "
-                f"epochs {progress['epochs']:.0f}\n"
-            )
+            sys.stdout.write("  ".join(f"{name} {x:.8g}" for name, x in progress.items()) + "\n")
             sys.stdout.flush()
         if callback is not None:
             callback(progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg import _core
-from thalweg.coordinate._matrix import Array, choice, count, in_range, is_sparse, matrix
+from thalweg.coordinate._matrix import (
+    Array,
+    choice,
+    count,
+    in_range,
+    is_sparse,
+    matrix,
+    reporter,
+)
 
 
 @dataclass
@@ -78,6 +87,8 @@ def factorize(
     tol: float = 1e-4,
     max_iter: int = 200,
     seed: int = 0,
+    verbose: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> Factors:
     """Factorize a non-negative matrix into two non-negative ones.
 
@@ -105,6 +116,8 @@ def factorize(
         Sweeps over both factors.
     seed : int, default 0
         Seed of the start.
+    verbose, callback
+        As in `solve`: a line, or a call, for each sweep.
 
     Returns
     -------
@@ -164,5 +177,6 @@ def factorize(
         not update_H,
         in_range("tol", tol, 0.0),
         count("max_iter", max_iter),
+        reporter(verbose, callback, ("violation", "ratio", "sweep")),
     )
     return Factors(w.astype(dtype), np.ascontiguousarray(h.T.astype(dtype)), n_iter, ratio, status)

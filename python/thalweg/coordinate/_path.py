@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg._extras import require
-from thalweg.coordinate._blocks import solve_blocks
-from thalweg.coordinate._matrix import Array, count, in_range, is_sparse, normalised, vector
+from thalweg.coordinate._matrix import Array, count, in_range, normalised, vector
 from thalweg.coordinate._solve import run
 
 
@@ -196,7 +195,7 @@ def alpha_grid(
     return np.asarray(largest * np.logspace(0.0, np.log10(eps), n_alphas))
 
 
-def _descending(alphas: ArrayLike) -> Array:
+def descending(alphas: ArrayLike) -> Array:
     return np.sort(vector(alphas, name="alphas"))[::-1].copy()
 
 
@@ -252,7 +251,7 @@ def path(
             **{name: options[name] for name in shared},
         )
     else:
-        grid = _descending(alphas)
+        grid = descending(alphas)
     solutions = run(X, y, grid, **options)
     return CoefPath(
         alphas=grid[: len(solutions)],
@@ -292,80 +291,3 @@ logistic_path = _named("Path of the logistic regression with l1.", datafit="logi
 for _name in ("lasso", "enet", "mcp", "scad", "huber", "poisson", "logistic"):
     globals()[f"{_name}_path"].__name__ = f"{_name}_path"
     globals()[f"{_name}_path"].__qualname__ = f"{_name}_path"
-
-
-def group_lasso_path(
-    X: Any,
-    y: ArrayLike,
-    groups: Any,
-    alphas: ArrayLike | None = None,
-    *,
-    n_alphas: int = 100,
-    eps: float = 1e-3,
-    **options: Any,
-) -> CoefPath:
-    """Group lasso for a grid of strengths.
-
-    Parameters
-    ----------
-    X, y, groups, **options
-        As in `solve_blocks`.
-    alphas, n_alphas, eps
-        As in `path`.
-
-    Returns
-    -------
-    CoefPath
-    """
-    Y = np.asarray(y, dtype=np.float64)
-    if alphas is None:
-        alphas = _block_grid(X, Y.reshape(len(Y), -1), groups, n_alphas, eps, options)
-    grid = _descending(alphas)
-    solutions = [solve_blocks(X, Y, alpha, groups=groups, **options) for alpha in grid]
-    return CoefPath(
-        alphas=grid,
-        coefs=np.stack([s.coef for s in solutions], axis=-1),
-        intercepts=np.stack([s.intercept for s in solutions], axis=-1),
-        dual_gaps=np.array([s.dual_gap for s in solutions]),
-        n_iters=np.array([s.n_iter for s in solutions]),
-        statuses=[s.status for s in solutions],
-    )
-
-
-def multitask_lasso_path(
-    X: Any, Y: ArrayLike, alphas: ArrayLike | None = None, **options: Any
-) -> CoefPath:
-    """Multi-task lasso for a grid of strengths.
-
-    Parameters
-    ----------
-    X, Y, **options
-        As in `solve_blocks`, Y of shape (n_samples, n_tasks).
-    alphas, n_alphas, eps
-        As in `path`.
-
-    Returns
-    -------
-    CoefPath
-        Coefficients of shape (n_tasks, n_features, n_alphas).
-    """
-    return group_lasso_path(X, Y, 1, alphas, **{"weights": "unit", **options})
-
-
-def _block_grid(
-    X: Any, Y: Array, groups: Any, n_alphas: int, eps: float, options: dict[str, Any]
-) -> Array:
-    from thalweg.coordinate._blocks import group_factors, group_list
-
-    sample = normalised(options.get("sample_weight"), len(Y))
-    if options.get("fit_intercept", True):
-        Y = Y - sample @ Y
-    gradient = np.asarray(X.T @ (sample[:, None] * Y))
-    if options.get("fit_intercept", True) and not is_sparse(X):
-        gradient = gradient - np.outer(sample @ X, sample @ Y)
-    members = group_list(groups, gradient.shape[0])
-    factors = group_factors(options.get("weights", "size"), members)
-    pairs = zip(members, factors)
-    sizes = [np.linalg.norm(gradient[g]) / v for g, v in pairs if 0 < v < np.inf]
-    largest = max(max(sizes, default=0.0), float(np.finfo(float).resolution))
-    return np.asarray(largest * np.logspace(0.0, np.log10(eps), n_alphas))

@@ -241,8 +241,9 @@ def solve(
         Limits of passes over all features and over working sets.
     p0 : int, default 100
         Least growth of a working set.
-    selection : {"cyclic", "shuffled", "random"}
-        Order of the coordinates.
+    selection : {"cyclic", "shuffled", "random", "greedy"}
+        Order of the coordinates; "greedy" takes the one that lowers the model most each time, and
+        keeps all inner products of the working set.
     seed : int, default 0
         Seed of the order.
     working_set, accelerate : bool, optional

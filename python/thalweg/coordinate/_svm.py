@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from thalweg import _core
-from thalweg.coordinate._matrix import Array, choice, count, in_range, matrix, vector
+from thalweg.coordinate._matrix import Array, choice, count, in_range, matrix, reporter, vector
 
 
 @dataclass
@@ -45,6 +46,8 @@ def solve_svm(
     tol: float = 1e-4,
     max_iter: int = 1000,
     seed: int = 0,
+    verbose: int = 0,
+    callback: Callable[[dict[str, float]], Any] | None = None,
 ) -> SVMSolution:
     """Minimise ||w||^2 / 2 + C sum_i s_i max(0, 1 - y_i (x_i . w + b))^k.
 
@@ -63,7 +66,8 @@ def solve_svm(
     fit_intercept : bool, default True
         Append a constant feature, which is regularised as the others are.
     intercept_scaling : float, default 1.0
-        Value of the constant feature, > 0: larger values regularise it less.
+        Value of the constant feature, > 0: larger values regularise it less, and infinity not at
+        all (steps are then on pairs of samples, and `max_iter` counts rounds of them).
     sample_weight : array_like, shape (n_samples,), optional
         Factors of C, >= 0.
     tol : float, default 1e-4
@@ -72,6 +76,8 @@ def solve_svm(
         Passes over the samples.
     seed : int, default 0
         Seed of the permutations.
+    verbose, callback
+        As in `solve`: a line, or a call, for each check of the gap.
 
     Returns
     -------
@@ -110,6 +116,7 @@ def solve_svm(
         in_range("tol", tol, 0.0),
         count("max_iter", max_iter),
         int(seed) % 2**64,
+        reporter(verbose, callback, ("objective", "gap", "passes")),
     )
     return SVMSolution(
         coef=result["coef"].astype(dtype, copy=False),

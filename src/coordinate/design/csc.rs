@@ -50,10 +50,13 @@ impl<F: Float, I: Index> Design for Csc<'_, F, I> {
     }
 
     fn moments(&self, cols: &[usize], v: &[f64], h: &[f64], out: &mut [Moments]) {
+        // Equal weights need not be gathered.
+        let equal = h.first().copied().filter(|first| h.iter().all(|h| h == first));
         threads::for_each_chunk(&mut out[..cols.len()], MANY, |block, out| {
             for (out, &j) in out.iter_mut().zip(&cols[block * MANY..]) {
-                let [dot, first, second] = self.0.moments(j, v, h);
-                *out = Moments { dot, first, second };
+                let scale = equal.unwrap_or(1.0);
+                let [dot, first, second] = self.0.moments(j, v, equal.map_or(Some(h), |_| None));
+                *out = Moments { dot, first: scale * first, second: scale * second };
             }
         });
     }
@@ -79,20 +82,13 @@ impl<F: Float, I: Index> Design for Csc<'_, F, I> {
         Some(cols.iter().map(|&j| self.0.stored(j)).sum())
     }
 
-    fn sparse_products(
-        &self,
-        j: usize,
-        h: &[f64],
-        cols: &[usize],
-        scratch: &mut [f64],
-        out: &mut [f64],
-    ) {
-        self.0.axpy(j, 1.0, Some(h), scratch);
-        for (out, &k) in out.iter_mut().zip(cols) {
-            *out = self.0.dot(k, scratch);
-        }
-        for (i, _) in self.0.column(j) {
-            scratch[i] = 0.0;
+    fn entries(&self, j: usize, take: &mut dyn FnMut(usize, f64)) {
+        let mut next = 0;
+        let ordered = self.0.column(j).all(|(i, _)| i >= std::mem::replace(&mut next, i + 1));
+        if ordered {
+            self.0.column(j).for_each(|(i, x)| take(i, x));
+        } else {
+            self.0.merged(j).into_iter().for_each(|(i, x)| take(i, x));
         }
     }
 

@@ -101,17 +101,8 @@ impl<F: Float> Design for Dense<'_, F> {
         None
     }
 
-    fn sparse_products(
-        &self,
-        j: usize,
-        h: &[f64],
-        cols: &[usize],
-        _scratch: &mut [f64],
-        out: &mut [f64],
-    ) {
-        let mut weighted = vec![0.0; self.rows];
-        kernel::axpy_weighted(1.0, h, self.column(j), &mut weighted);
-        self.dots(cols, &weighted, out);
+    fn entries(&self, j: usize, take: &mut dyn FnMut(usize, f64)) {
+        self.column(j).iter().enumerate().for_each(|(i, x)| take(i, x.to_f64()));
     }
 
     fn sweep(&self, sweep: &mut Sweep<'_>) {

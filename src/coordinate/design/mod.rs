@@ -75,16 +75,8 @@ pub trait Design: Sync {
     /// Stored entries of the columns `cols` when the storage is sparse.
     fn stored(&self, cols: &[usize]) -> Option<usize>;
 
-    /// Inner products of column `j`, weighted by `h`, with the columns `cols`; `scratch` has one
-    /// entry a sample and is zero before and after. Only for sparse storage.
-    fn sparse_products(
-        &self,
-        j: usize,
-        h: &[f64],
-        cols: &[usize],
-        scratch: &mut [f64],
-        out: &mut [f64],
-    );
+    /// Calls `take(row, value)` for the stored entries of column `j`, each row once.
+    fn entries(&self, j: usize, take: &mut dyn FnMut(usize, f64));
 
     /// Whether the entries of a column lie apart, so that it pays to copy columns out.
     fn scattered(&self) -> bool {

@@ -15,8 +15,9 @@ pub struct Rows<'a, F> {
     cols: usize,
 }
 
-/// Columns that one task sums over all rows: its sums stay in the first-level cache.
-const STRIP: usize = 512;
+/// Columns that one task sums over all rows: long enough for memory to stream, short enough for the
+/// sums to stay in cache.
+const STRIP: usize = 2048;
 
 impl<'a, F: Float> Rows<'a, F> {
     /// Rows one after another.
@@ -78,17 +79,22 @@ impl<F: Float> Kernel for Sums<'_, '_, F> {
     #[inline(always)]
     fn run(self) {
         let len = self.out.len();
-        let mut sums = [[0.0; STRIP]; 3];
-        let [dot, first, second] = &mut sums;
-        for i in 0..self.x.rows {
+        let mut sums = vec![[0.0; STRIP]; 3];
+        let [dot, first, second] = &mut sums[..] else { unreachable!("three arrays") };
+        let (dot, first, second) = (&mut dot[..len], &mut first[..len], &mut second[..len]);
+        // Two rows a pass: half of the traffic on the sums.
+        for i in (0..self.x.rows).step_by(2) {
+            let last = i + 1 == self.x.rows;
+            let row = |i| &self.x.row(i, self.start..self.start + len)[..len];
+            let (x, y) = (row(i), row(if last { i } else { i + 1 }));
             let (v, h) = (self.v[i], self.h[i]);
-            let x = self.x.row(i, self.start..self.start + len);
-            let (dot, first, second) = (&mut dot[..len], &mut first[..len], &mut second[..len]);
+            let (u, g) = if last { (0.0, 0.0) } else { (self.v[i + 1], self.h[i + 1]) };
             for k in 0..len {
-                let x = x[k].to_f64();
-                dot[k] += v * x;
-                first[k] += h * x;
-                second[k] += h * x * x;
+                let (x, y) = (x[k].to_f64(), y[k].to_f64());
+                let (hx, gy) = (h * x, g * y);
+                dot[k] += v * x + u * y;
+                first[k] += hx + gy;
+                second[k] += hx * x + gy * y;
             }
         }
         for (k, out) in self.out.iter_mut().enumerate() {
@@ -185,19 +191,8 @@ impl<F: Float> Design for Rows<'_, F> {
         None
     }
 
-    fn sparse_products(
-        &self,
-        j: usize,
-        h: &[f64],
-        cols: &[usize],
-        scratch: &mut [f64],
-        out: &mut [f64],
-    ) {
-        for (i, h) in h.iter().enumerate() {
-            scratch[i] = h * self.data[i * self.cols + j].to_f64();
-        }
-        self.dots(cols, scratch, out);
-        scratch.fill(0.0);
+    fn entries(&self, j: usize, take: &mut dyn FnMut(usize, f64)) {
+        (0..self.rows).for_each(|i| take(i, self.data[i * self.cols + j].to_f64()));
     }
 
     fn scattered(&self) -> bool {

@@ -4,7 +4,7 @@
 //!
 //! `low <= 0 <= high`; `positive` is the box [0, inf). A factor of infinity removes the feature.
 
-use super::{Factors, Penalty, soft};
+use super::{Factors, Penalty, Scan, soft};
 
 /// See the module.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +99,24 @@ impl Penalty for ElasticNet<'_> {
 
     fn allows(&self, w: f64, _j: usize) -> bool {
         (self.low..=self.high).contains(&w)
+    }
+
+    fn scan(&self, cols: &[usize], w: &[f64], x: &[f64]) -> Scan {
+        let mut scan = Scan { reach: 1.0, reach_at: 1.0, violation: 0.0, value: 0.0 };
+        for ((&j, &w), &x) in cols.iter().zip(w).zip(x) {
+            let (a, _) = self.parts(j);
+            // Most features: zero, and well inside.
+            if w == 0.0 && x.abs() <= a {
+                continue;
+            }
+            scan.add(self, w, x, j);
+        }
+        scan
+    }
+
+    fn conjugates(&self, cols: &[usize], x: &[f64], k: f64) -> f64 {
+        let terms = cols.iter().zip(x).filter(|&(&j, x)| (k * x).abs() > self.parts(j).0);
+        terms.map(|(&j, x)| self.conjugate(k * x, j)).sum()
     }
 
     fn smooth_at(&self, w: f64, j: usize) -> Option<(f64, f64)> {

@@ -47,10 +47,7 @@ pub trait Penalty: Sync {
     fn scan(&self, cols: &[usize], w: &[f64], x: &[f64]) -> Scan {
         let mut scan = Scan { reach: 1.0, reach_at: 1.0, violation: 0.0, value: 0.0 };
         for ((&j, &w), &x) in cols.iter().zip(w).zip(x) {
-            scan.reach = scan.reach.min(self.reach(x, j));
-            scan.reach_at = scan.reach_at.min(self.reach_at(w, x, j));
-            scan.violation = scan.violation.max(self.distance(w, x, j));
-            scan.value += self.value(w, j);
+            scan.add(self, w, x, j);
         }
         scan
     }
@@ -64,8 +61,20 @@ pub trait Penalty: Sync {
     /// by one step. `gram` has rows of `stride` numbers, `q` is minus the gradient of the model.
     fn descend(&self, pass: Descent<'_>) -> f64 {
         let mut largest: f64 = 0.0;
-        let Descent { order, cols, gram, stride, w, q } = pass;
+        let Descent { order, cols, gram, stride, w, q, greedy } = pass;
+        let steepest = |w: &[f64], q: &[f64]| {
+            let fall = |&k: &usize| {
+                let curvature = gram[k * stride + k];
+                let new = self.prox(w[k] + q[k] / curvature, 1.0 / curvature, cols[k]);
+                if curvature > 0.0 { curvature * (new - w[k]) * (new - w[k]) } else { 0.0 }
+            };
+            order
+                .iter()
+                .map(|k| (fall(k), *k))
+                .max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))
+        };
         for &k in order {
+            let k = if greedy { steepest(w, q).map_or(k, |(_, k)| k) } else { k };
             let row = &gram[k * stride..k * stride + q.len()];
             let curvature = row[k];
             if curvature <= 0.0 {
@@ -98,6 +107,8 @@ pub struct Descent<'a> {
     pub w: &'a mut [f64],
     /// Minus the gradient.
     pub q: &'a mut [f64],
+    /// Whether each step takes the position with the largest decrease instead, as many times.
+    pub greedy: bool,
 }
 
 /// `q -= d row`
@@ -126,6 +137,16 @@ pub struct Scan {
     pub violation: f64,
     /// Sum of the values.
     pub value: f64,
+}
+
+impl Scan {
+    #[inline(always)]
+    fn add<P: Penalty + ?Sized>(&mut self, penalty: &P, w: f64, x: f64, j: usize) {
+        self.reach = self.reach.min(penalty.reach(x, j));
+        self.reach_at = self.reach_at.min(penalty.reach_at(w, x, j));
+        self.violation = self.violation.max(penalty.distance(w, x, j));
+        self.value += penalty.value(w, j);
+    }
 }
 
 /// Factors of the features, one for all when absent.

@@ -7,8 +7,8 @@
 //! is a lower bound on the optimum for every k at which the conjugates are finite.
 
 use super::Problem;
-use crate::coordinate::datafit::Datafit;
-use crate::coordinate::penalty::Penalty;
+use super::state::State;
+use crate::coordinate::penalty::Scan;
 
 /// Duality gap at an iterate.
 #[derive(Debug, Clone, Copy)]
@@ -23,32 +23,38 @@ pub struct Certificate {
     pub violation: f64,
 }
 
-/// Evaluates the certificate; `cols`, `w` and `x` describe the features that are left.
-pub fn certify(
-    problem: &Problem<'_, '_>,
-    penalty: &dyn Penalty,
-    cols: &[usize],
-    w: &[f64],
-    x: &[f64],
-    z: &[f64],
-    v: &[f64],
-) -> Certificate {
-    let datafit = Datafit { loss: problem.loss, y: problem.y, weights: problem.weights };
-    let scan = penalty.scan(cols, w, x);
-    let objective = datafit.value(z) + scan.value;
-    let mut best =
-        Certificate { objective, bound: f64::NEG_INFINITY, scale: 0.0, violation: scan.violation };
-    if !penalty.convex() || !centred(problem, v) {
+impl State<'_, '_> {
+    /// Evaluates the certificate of the iterate.
+    pub fn certify(&self) -> Certificate {
+        let w: Vec<f64> = self.active.iter().map(|&j| self.w[j]).collect();
+        let scan = self.penalty.scan(&self.active, &w, &self.x);
+        let objective = self.datafit.value(&self.z) + scan.value;
+        let (bound, scale) = best(self, &scan, &self.x, &self.v);
+        Certificate { objective, bound, scale, violation: scan.violation }
+    }
+}
+
+/// The lower bound from the dual point `v` with correlations `x`, and the scale that gives it.
+pub fn bound(state: &State<'_, '_>, x: &[f64], v: &[f64]) -> (f64, f64) {
+    let w: Vec<f64> = state.active.iter().map(|&j| state.w[j]).collect();
+    best(state, &state.penalty.scan(&state.active, &w, x), x, v)
+}
+
+fn best(state: &State<'_, '_>, scan: &Scan, x: &[f64], v: &[f64]) -> (f64, f64) {
+    let mut best = (f64::NEG_INFINITY, 0.0);
+    if !state.penalty.convex() || !centred(state.problem, v) {
         return best;
     }
-    for scale in [scan.reach_at, scan.reach] {
+    let scales = [scan.reach_at, scan.reach];
+    for &scale in if scales[0] == scales[1] { &scales[..1] } else { &scales[..] } {
         // Without a penalty on some direction zero is the only scale left: a bound, not a certificate.
         if scale == 0.0 {
             continue;
         }
-        let bound = datafit.dual(v, scale) - penalty.conjugates(cols, x, scale);
-        if bound > best.bound {
-            (best.bound, best.scale) = (bound, scale);
+        let conjugates = state.penalty.conjugates(&state.active, x, scale);
+        let bound = state.datafit.dual(v, scale) - conjugates;
+        if bound > best.0 {
+            best = (bound, scale);
         }
     }
     best

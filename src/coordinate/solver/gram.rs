@@ -4,75 +4,37 @@
 //! coefficient that stays at zero.
 
 use super::anderson::Anderson;
-use super::residual::Model;
+use super::model::Model;
+use super::newton::newton;
+use super::packed::Packed;
 use crate::coordinate::design::Design;
 use crate::coordinate::penalty::{Descent, Penalty, subtract};
-use crate::linalg::{chol, syrk};
+use crate::engine::sparse::Columns as Sparse;
+use crate::engine::threads;
+use crate::linalg::syrk;
 
 /// Rows that are packed at once: a tile of columns stays in the first-level cache. Not a power of
 /// two, lest all columns compete for the same cache lines.
 const CHUNK: usize = 488;
+/// Rows of inner products of sparse columns that one task computes.
+const ROWS: usize = 16;
 
-/// `X' H X` for the columns in `cols`, centred by their weighted means where asked.
+/// `X' H X` for the columns of a working set, centred by their weighted means where asked.
 #[derive(Debug, Default)]
 pub struct Gram {
-    /// Features, in the order of their arrival.
-    pub(crate) cols: Vec<usize>,
-    pub(crate) h: Vec<f64>,
-    /// Weighted means, zero without intercept.
-    pub(crate) mean: Vec<f64>,
     values: Vec<f64>,
     stride: usize,
-    /// Whether f32 products are exact enough: for a model that a line search corrects they are.
-    pub(crate) single: bool,
+    count: usize,
 }
 
 impl Gram {
-    /// Forgets everything and takes new weights.
-    pub(crate) fn reset(&mut self, h: &[f64]) {
-        self.cols.clear();
-        self.mean.clear();
-        self.h.clear();
-        self.h.extend_from_slice(h);
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
     }
 
-    /// Adds columns; `roots` are the square roots of the weights.
-    pub(crate) fn extend(&mut self, design: &dyn Design, new: &[usize], centre: bool) {
-        let old = self.cols.len();
-        self.cols.extend_from_slice(new);
-        let count = self.cols.len();
-        self.reserve(count, old);
-        let total: f64 = self.h.iter().sum();
-        if centre {
-            let mut sums = vec![0.0; new.len()];
-            design.dots(new, &self.h, &mut sums);
-            self.mean.extend(sums.iter().map(|s| s / total));
-        } else {
-            self.mean.resize(count, 0.0);
-        }
-        if design.stored(new).is_some() {
-            self.extend_sparse(design, old, total);
-        } else {
-            self.extend_dense(design, old);
-        }
-        for i in old..count {
-            // A constant column is rounding noise once it is centred: no curvature, no step.
-            let diagonal = &mut self.values[i * self.stride + i];
-            if *diagonal <= 1e-13 * total * self.mean[i] * self.mean[i] {
-                *diagonal = 0.0;
-            }
-            for j in 0..i {
-                self.values[j * self.stride + i] = self.values[i * self.stride + j];
-            }
-        }
-    }
-
-    /// Inner products of the column at position `k` with all the others.
-    pub(crate) fn row(&self, k: usize) -> &[f64] {
-        &self.values[k * self.stride..k * self.stride + self.cols.len()]
-    }
-
-    fn reserve(&mut self, count: usize, old: usize) {
+    /// Makes room for `count` columns and returns how many were there.
+    pub(super) fn grow(&mut self, count: usize) -> usize {
+        let old = std::mem::replace(&mut self.count, count);
         if count > self.stride {
             let stride = (count + count / 4).next_multiple_of(8);
             let mut values = vec![0.0; stride * stride];
@@ -86,77 +48,115 @@ impl Gram {
                 self.values[i * self.stride..i * self.stride + count].fill(0.0);
             }
         }
+        old
     }
 
-    fn extend_dense(&mut self, design: &dyn Design, old: usize) {
-        let (n, count, stride) = (design.rows(), self.cols.len(), self.stride);
-        let roots: Vec<f64> = self.h.iter().map(|h| h.sqrt()).collect();
+    /// Inner products of the column at position `k` with all the others.
+    pub(crate) fn row(&self, k: usize) -> &[f64] {
+        &self.values[k * self.stride..k * self.stride + self.count]
+    }
+
+    pub(super) fn add_packed(&mut self, packed: &Packed, old: usize) {
+        packed.multiply(old, &mut self.values[old * self.stride..], self.stride);
+    }
+
+    pub(super) fn add_dense(
+        &mut self,
+        design: &dyn Design,
+        cols: &[usize],
+        old: usize,
+        means: &[f64],
+        roots: &[f64],
+    ) {
+        let (n, count, stride) = (design.rows(), self.count, self.stride);
         let mut packed = vec![0.0; count * CHUNK.min(n)];
-        let mut single = Vec::new();
         for start in (0..n).step_by(CHUNK) {
             let rows = start..(start + CHUNK).min(n);
-            let len = rows.len();
-            let packed = &mut packed[..count * len];
-            design.pack(&self.cols, rows.clone(), packed);
-            for (column, &mean) in packed.chunks_exact_mut(len).zip(&self.mean) {
-                for (x, root) in column.iter_mut().zip(&roots[rows.clone()]) {
+            let (len, roots) = (rows.len(), &roots[rows.clone()]);
+            let data = &mut packed[..count * len];
+            design.pack(cols, rows, data);
+            for (column, &mean) in data.chunks_exact_mut(len).zip(means) {
+                for (x, root) in column.iter_mut().zip(roots) {
                     *x = (*x - mean) * root;
                 }
             }
             let out = &mut self.values[old * stride..];
-            if self.single {
-                single.clear();
-                single.extend(packed.iter().map(|&x| x as f32));
-                syrk::accumulate_lower(&single, len, old, out, stride);
-            } else {
-                syrk::accumulate_lower(packed, len, old, out, stride);
+            syrk::accumulate_lower(data, [count, len, len], old, out, stride);
+        }
+    }
+
+    /// The columns are scaled by the roots of the weights, but not centred.
+    pub(super) fn add_sparse(
+        &mut self,
+        columns: &Sparse<'_, f64, i64>,
+        old: usize,
+        means: &[f64],
+        total: f64,
+    ) {
+        let (stride, count) = (self.stride, self.count);
+        let rows = &mut self.values[old * stride..count * stride];
+        threads::for_each_chunk(rows, ROWS * stride, |task, out| {
+            let mut scratch = vec![0.0; columns.rows()];
+            for (r, row) in out.chunks_exact_mut(stride).enumerate() {
+                let i = old + task * ROWS + r;
+                columns.axpy(i, 1.0, None, &mut scratch);
+                for (j, value) in row[..=i].iter_mut().enumerate() {
+                    *value = columns.dot(j, &scratch) - total * means[i] * means[j];
+                }
+                columns.column(i).for_each(|(row, _)| scratch[row] = 0.0);
+            }
+        });
+    }
+
+    /// Completes the rows from `old` on. A column that is constant up to rounding is noise once it
+    /// is centred: below `least` it has no curvature, and gets no step.
+    pub(super) fn finish(&mut self, old: usize, least: impl Fn(usize) -> f64) {
+        for i in old..self.count {
+            let diagonal = &mut self.values[i * self.stride + i];
+            if *diagonal <= least(i) {
+                *diagonal = 0.0;
+            }
+            for j in 0..i {
+                self.values[j * self.stride + i] = self.values[i * self.stride + j];
             }
         }
     }
 
-    fn extend_sparse(&mut self, design: &dyn Design, old: usize, total: f64) {
-        let mut scratch = vec![0.0; design.rows()];
-        for i in old..self.cols.len() {
-            let row = &mut self.values[i * self.stride..i * self.stride + i + 1];
-            design.sparse_products(self.cols[i], &self.h, &self.cols[..=i], &mut scratch, row);
-            for (value, mean) in row.iter_mut().zip(&self.mean) {
-                *value -= total * self.mean[i] * mean;
-            }
-        }
-    }
-
-    /// Minimises the model over the coefficients `w` at the positions `all`; `q` is minus its
-    /// gradient, at every position.
+    /// Minimises the model over the coefficients `w` at the positions `all` of the features `cols`;
+    /// `q` is minus its gradient, at every position.
     pub(crate) fn minimise(
         &self,
         penalty: &dyn Penalty,
+        cols: &[usize],
         all: &[usize],
         w: &mut [f64],
         q: &mut [f64],
         model: &mut Model<'_>,
     ) {
-        let count = self.cols.len();
+        let count = self.count;
         let (w0, q0, energy) = (w.to_vec(), q.to_vec(), model.energy);
         // Exact for a quadratic: no sum of small changes to drift.
         let energy_at = |w: &[f64], q: &[f64]| {
             let moved: f64 = (0..count).map(|k| (w[k] - w0[k]) * (q0[k] + q[k])).sum();
             (energy - moved).max(0.0)
         };
-        let features: Vec<usize> = all.iter().map(|&k| self.cols[k]).collect();
+        let features: Vec<usize> = all.iter().map(|&k| cols[k]).collect();
         let mut order = Vec::new();
         let mut support = Vec::new();
         let mut compact = Vec::new();
         let mut round = 0;
         loop {
             model.arrange(all, &mut order);
-            self.pass(penalty, &order, w, q);
+            let (gram, stride) = (&self.values[..], self.stride);
+            let order = &order[..];
+            penalty.descend(Descent { order, cols, gram, stride, w, q, greedy: model.greedy() });
             model.epochs += 1;
             let now: Vec<usize> = all.iter().copied().filter(|&k| w[k] != 0.0).collect();
             if now != support {
                 support = now;
                 self.copy(&support, &mut compact);
             }
-            self.minimise_support(penalty, &support, &compact, w, q, model, round > 0);
+            self.minimise_support(penalty, cols, &support, &compact, w, q, model, round > 0);
             round += 1;
             let pick = |values: &[f64]| all.iter().map(|&k| values[k]).collect::<Vec<_>>();
             let (pw, pq) = (pick(w), pick(q));
@@ -180,6 +180,7 @@ impl Gram {
     fn minimise_support(
         &self,
         penalty: &dyn Penalty,
+        features: &[usize],
         support: &[usize],
         compact: &[f64],
         w: &mut [f64],
@@ -191,7 +192,7 @@ impl Gram {
         if stride == 0 {
             return;
         }
-        let cols: Vec<usize> = support.iter().map(|&k| self.cols[k]).collect();
+        let cols: Vec<usize> = support.iter().map(|&k| features[k]).collect();
         let w0: Vec<f64> = support.iter().map(|&k| w[k]).collect();
         let q0: Vec<f64> = support.iter().map(|&k| q[k]).collect();
         let (mut ws, mut qs) = (w0.clone(), q0.clone());
@@ -211,8 +212,8 @@ impl Gram {
             }
             model.arrange(&all, &mut order);
             let (order, cols, gram) = (&order[..], &cols[..], compact);
-            let largest =
-                penalty.descend(Descent { order, cols, gram, stride, w: &mut ws, q: &mut qs });
+            let (w, q, greedy) = (&mut ws[..], &mut qs[..], model.greedy());
+            let largest = penalty.descend(Descent { order, cols, gram, stride, w, q, greedy });
             model.epochs += 1;
             if pass == 0 {
                 first = largest;
@@ -243,59 +244,5 @@ impl Gram {
                 subtract(d, row, q);
             }
         }
-    }
-
-    fn pass(&self, penalty: &dyn Penalty, order: &[usize], w: &mut [f64], q: &mut [f64]) -> f64 {
-        let (cols, gram, stride) = (&self.cols[..], &self.values[..], self.stride);
-        penalty.descend(Descent { order, cols, gram, stride, w, q })
-    }
-}
-
-/// A Newton step on the support: the exact minimiser when no sign changes. Coefficients that would
-/// change theirs stop at zero; kept only if the objective falls.
-fn newton(
-    penalty: &dyn Penalty,
-    cols: &[usize],
-    gram: &[f64],
-    w: &mut [f64],
-    q: &mut [f64],
-    value: impl Fn(&[f64], &[f64]) -> f64,
-) {
-    let count = w.len();
-    let (mut factor, mut d) = (gram.to_vec(), q.to_vec());
-    for k in 0..count {
-        if w[k] == 0.0 {
-            // Left the support during the passes: keep it out.
-            factor[k * count..(k + 1) * count].fill(0.0);
-            (0..count).for_each(|i| factor[i * count + k] = 0.0);
-            (factor[k * count + k], d[k]) = (1.0, 0.0);
-            continue;
-        }
-        let Some((slope, bend)) = penalty.smooth_at(w[k], cols[k]) else { return };
-        factor[k * count + k] += bend;
-        d[k] -= slope;
-    }
-    if !chol::factor(&mut factor, count) {
-        return;
-    }
-    chol::solve(&factor, count, &mut d);
-    let mut to: Vec<f64> = w.iter().zip(&d).map(|(w, d)| w + d).collect();
-    for (to, &w) in to.iter_mut().zip(&*w) {
-        if *to * w < 0.0 {
-            *to = 0.0;
-        }
-    }
-    if !to.iter().zip(cols).all(|(&to, &j)| penalty.allows(to, j)) {
-        return;
-    }
-    let mut gradient = q.to_vec();
-    for (k, row) in gram.chunks_exact(count).enumerate() {
-        if to[k] != w[k] {
-            subtract(to[k] - w[k], row, &mut gradient);
-        }
-    }
-    if value(&to, &gradient) < value(w, q) {
-        w.copy_from_slice(&to);
-        q.copy_from_slice(&gradient);
     }
 }

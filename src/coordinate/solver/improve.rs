@@ -1,8 +1,12 @@
 //! One step of the outer loop: working set, model, line search.
 
-use super::residual::{self, Model};
+use super::model::Model;
 use super::state::State;
-use super::{Cache, Gram};
+use super::working_set::WorkingSet;
+use super::{Cache, Order, residual, sweeps};
+
+/// Passes over copied columns after which inner products are worth their cost.
+const PATIENCE: usize = 40;
 
 impl State<'_, '_> {
     /// Solves the model on a working set and steps towards its minimiser.
@@ -16,104 +20,104 @@ impl State<'_, '_> {
         let goal = goal * 0.1f64.powi(stalled as i32);
         let support: Vec<usize> =
             self.active.iter().copied().filter(|&j| self.w[j] != 0.0).collect();
-        if self.fits(cache, &support) {
-            self.refresh(cache, &h);
-            let gram = &mut cache.gram;
-            self.admit(gram, &cache.norms, &support);
-            let cols = gram.cols.clone();
-            let mut w: Vec<f64> = cols.iter().map(|&j| self.w[j]).collect();
-            let mut q = vec![0.0; cols.len()];
-            problem.design.dots(&cols, &self.v, &mut q);
-            model.begin(energy(&self.v, &gram.h), goal);
-            let mut left = vec![false; self.w.len()];
-            self.active.iter().for_each(|&j| left[j] = true);
-            let positions: Vec<usize> = (0..cols.len()).filter(|&k| left[cols[k]]).collect();
-            gram.minimise(self.penalty.as_ref(), &positions, &mut w, &mut q, model);
-            let mean = gram.mean.clone();
-            self.step(&cols, &w, &mean);
-            self.set_size = positions.len();
-        } else {
-            self.choose(&cache.norms, &support);
-            let set = std::mem::take(&mut self.set);
-            let mut w: Vec<f64> = set.iter().map(|&j| self.w[j]).collect();
-            model.begin(energy(&self.v, &h), goal);
-            residual::minimise(
-                problem.design,
-                self.penalty.as_ref(),
-                &set,
-                &mut w,
-                &self.v,
-                &h,
-                problem.intercept,
-                model,
-            );
-            self.step(&set, &w, &[]);
-            self.set_size = set.len();
-            self.set = set;
-        }
-    }
-
-    /// Whether the next working set is worked on through inner products.
-    fn fits(&self, cache: &Cache, support: &[usize]) -> bool {
-        let design = self.problem.design;
-        let (n, p) = (design.rows(), design.cols());
-        let next = cache.gram.cols.len().max(support.len()) + self.grow(support.len());
-        let next = next.min(p);
-        match design.stored(&self.active) {
-            // Weights that change cost a new set of inner products each time: only small sets pay.
-            None => {
-                let most = if self.problem.loss.quadratic() { 4096 } else { 600 };
-                next <= most && next <= 4 * n.max(64)
-            }
-            Some(stored) => {
-                let each = stored / self.active.len().max(1);
-                next <= 1024 && each * next * next <= 40_000_000
+        self.refresh(cache, &h);
+        self.admit(&mut cache.set, &cache.norms, &support);
+        let Cache { set, slow, .. } = cache;
+        let mut w: Vec<f64> = set.cols.iter().map(|&j| self.w[j]).collect();
+        // Minus the gradient; features that screening dropped are not visited.
+        let mut x = vec![0.0; w.len()];
+        let mut positions = Vec::with_capacity(w.len());
+        for (k, j) in set.cols.iter().enumerate() {
+            if let Ok(at) = self.active.binary_search(j) {
+                x[k] = self.x[at];
+                positions.push(k);
             }
         }
+        let sparse = problem.design.stored(&[]).is_some();
+        let (copied, products) = (self.copied(set), self.fits(set, sparse));
+        let penalty = self.penalty.as_ref();
+        model.begin(energy(&self.v, &set.h), goal);
+        let mut done = false;
+        if copied && !(*slow && products) {
+            let most = if products { PATIENCE } else { usize::MAX };
+            set.copy(problem.design);
+            done = sweeps::minimise(set, sparse, penalty, &positions, &mut w, &mut x, model, most);
+            *slow = !done;
+        }
+        if !done && (products || copied) {
+            set.multiply(problem.design);
+            set.gram.minimise(penalty, &set.cols, &positions, &mut w, &mut x, model);
+        } else if !done {
+            let features: Vec<usize> = positions.iter().map(|&k| set.cols[k]).collect();
+            let mut part: Vec<f64> = positions.iter().map(|&k| w[k]).collect();
+            let (v, intercept) = (&self.v, problem.intercept);
+            let design = problem.design;
+            residual::minimise(design, penalty, &features, &mut part, v, &h, intercept, model);
+            positions.iter().zip(part).for_each(|(&k, new)| w[k] = new);
+        }
+        let (cols, mean) = (set.cols.clone(), set.mean.clone());
+        self.step(&cols, &w, &mean);
     }
 
-    fn grow(&self, support: usize) -> usize {
-        // A set that was used up was too small; inner products of dense columns cost more than
-        // another pass.
-        let spent = 10 * support >= 7 * self.set_size && self.problem.design.stored(&[]).is_some();
-        self.settings.p0.max(if spent { 3 * support } else { support })
+    /// Whether passes work on copies of the columns.
+    fn copied(&self, set: &WorkingSet) -> bool {
+        self.settings.working_set && self.settings.order != Order::Greedy && !set.exact
     }
 
-    /// Takes new weights for the inner products when the old ones have become poor.
+    /// Whether inner products of the working set may be kept.
+    fn fits(&self, set: &WorkingSet, sparse: bool) -> bool {
+        let (n, count) = (self.z.len(), set.cols.len());
+        if self.settings.order == Order::Greedy {
+            return true;
+        }
+        if sparse {
+            let each = self.problem.design.stored(&set.cols).unwrap_or(0) / count.max(1);
+            return count <= 1024 && each * count * count <= 40_000_000;
+        }
+        // Weights that change cost a new set of inner products each time: only small sets pay.
+        let most = if self.problem.loss.quadratic() { 4096 } else { 600 };
+        count <= most && count <= 4 * n.max(64)
+    }
+
+    /// Features by which a working set grows at most.
+    fn grow(&self, support: usize, sparse: bool) -> usize {
+        // Inner products of dense columns cost more than another pass, sparse columns next to none.
+        let least = self.settings.p0.max(support);
+        if sparse { least.max(self.z.len() / 10) } else { least }
+    }
+
+    /// Takes new weights when the old ones have become poor.
     fn refresh(&self, cache: &mut Cache, h: &[f64]) {
-        let gram = &mut cache.gram;
-        let change: f64 = if gram.h.len() == h.len() {
-            h.iter().zip(&gram.h).map(|(a, b)| (a - b).abs()).sum::<f64>()
+        let set = &mut cache.set;
+        let change: f64 = if set.h.len() == h.len() {
+            h.iter().zip(&set.h).map(|(a, b)| (a - b).abs()).sum::<f64>()
         } else {
             f64::INFINITY
         };
         let total: f64 = h.iter().sum();
         if change > if self.problem.loss.quadratic() { 0.0 } else { 0.05 * total } {
-            gram.reset(h);
-            gram.single = !self.problem.loss.quadratic();
+            set.reset(h);
         }
     }
 
-    /// Adds to the inner products the support and the features that violate most.
-    fn admit(&mut self, gram: &mut Gram, norms: &[f64], support: &[usize]) {
+    /// Adds the support and the features that violate most to the working set.
+    fn admit(&mut self, set: &mut WorkingSet, norms: &[f64], support: &[usize]) {
         let p = self.w.len();
         let mut known = vec![false; p];
-        gram.cols.iter().for_each(|&j| known[j] = true);
+        set.cols.iter().for_each(|&j| known[j] = true);
         let mut new: Vec<usize> = support.iter().copied().filter(|&j| !known[j]).collect();
         new.iter().for_each(|&j| known[j] = true);
-        let count = if self.settings.working_set { self.grow(support.len()) } else { p };
         let everything = !self.settings.working_set;
-        let penalty = &self.penalty;
-        let mut ranked: Vec<(f64, usize)> = self
-            .active
-            .iter()
-            .zip(&self.x)
-            .filter(|&(&j, _)| !known[j])
-            .map(|(&j, x)| ((penalty.threshold(j) - x.abs()) / norms[j].max(1e-300), j))
-            .filter(|&(slack, j)| {
-                everything || slack * norms[j] < self.margin * penalty.threshold(j)
-            })
-            .collect();
+        let sparse = self.problem.design.stored(&[]).is_some();
+        let count = if everything { p } else { self.grow(support.len(), sparse) };
+        let (penalty, margin) = (&self.penalty, 1.0 - self.margin);
+        let mut ranked: Vec<(f64, usize)> = Vec::new();
+        for (&j, x) in self.active.iter().zip(&self.x) {
+            let threshold = penalty.threshold(j);
+            if (x.abs() > margin * threshold || everything) && !known[j] {
+                ranked.push(((threshold - x.abs()) / norms[j].max(1e-300), j));
+            }
+        }
         if ranked.len() > count {
             ranked.select_nth_unstable_by(count, |a, b| a.0.total_cmp(&b.0));
             ranked.truncate(count);
@@ -121,42 +125,8 @@ impl State<'_, '_> {
         new.extend(ranked.iter().map(|&(_, j)| j));
         new.sort_unstable();
         if !new.is_empty() {
-            gram.extend(self.problem.design, &new, self.problem.intercept);
+            set.extend(self.problem.design, &new, self.problem.intercept);
         }
-    }
-
-    /// The working set of the residual solver: the support and the features closest to it.
-    fn choose(&mut self, norms: &[f64], support: &[usize]) {
-        self.set.clear();
-        if !self.settings.working_set {
-            self.set.extend_from_slice(&self.active);
-            return;
-        }
-        let penalty = &self.penalty;
-        // A sparse set is cheap to work on: take what violates, and some that nearly do.
-        let violators = self
-            .active
-            .iter()
-            .zip(&self.x)
-            .filter(|&(&j, x)| x.abs() > penalty.threshold(j))
-            .count();
-        let most = self.grow(support.len()).max(self.z.len() / 10);
-        let size = support.len() + violators.clamp(self.settings.p0, most.max(self.settings.p0));
-        let size = size.min(self.active.len());
-        let priority = |j: usize, x: f64| {
-            if self.w[j] != 0.0 || penalty.threshold(j) == 0.0 {
-                return f64::NEG_INFINITY;
-            }
-            (penalty.threshold(j) - x.abs()) / norms[j].max(1e-300)
-        };
-        let mut ranked: Vec<(f64, usize)> =
-            self.active.iter().zip(&self.x).map(|(&j, &x)| (priority(j, x), j)).collect();
-        if size < ranked.len() {
-            ranked.select_nth_unstable_by(size, |a, b| a.0.total_cmp(&b.0));
-            ranked.truncate(size);
-        }
-        self.set.extend(ranked.iter().map(|&(_, j)| j));
-        self.set.sort_unstable();
     }
 
     /// Moves to the new coefficients `to` of the features `cols`, or part of the way when the model

@@ -19,19 +19,26 @@ mod anderson;
 pub mod block;
 mod certificate;
 mod check;
+mod compact;
+mod dual;
 mod gram;
 mod improve;
+mod model;
+mod newton;
+mod packed;
 mod path;
 mod residual;
 mod state;
+mod sweeps;
+mod working_set;
 
 pub use check::check;
-pub use gram::Gram;
 pub use path::path;
 
 use crate::coordinate::datafit::Loss;
 use crate::coordinate::design::Design;
 use crate::coordinate::penalty::Penalty;
+use working_set::WorkingSet;
 
 /// A problem to solve.
 pub struct Problem<'a, 'f> {
@@ -59,6 +66,8 @@ pub enum Order {
     Shuffled,
     /// Independent draws.
     Random,
+    /// The one that lowers the model most; keeps the inner products of the working set.
+    Greedy,
 }
 
 /// How to solve.
@@ -167,5 +176,7 @@ pub type Observer<'a> = &'a mut dyn FnMut(&Progress) -> bool;
 pub struct Cache {
     /// Weighted norms of the columns, centred where there is an intercept.
     pub(crate) norms: Vec<f64>,
-    pub(crate) gram: Gram,
+    pub(crate) set: WorkingSet,
+    /// Whether passes over copied columns were slow: inner products are used from then on.
+    pub(crate) slow: bool,
 }

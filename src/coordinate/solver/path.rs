@@ -8,7 +8,8 @@
 //! A single strength far below the largest one is reached over a few in between, one step each:
 //! that keeps features out of the working set that violate only while the iterate is poor.
 
-use super::residual::Model;
+use super::dual::Dual;
+use super::model::Model;
 use super::state::State;
 use super::{Cache, Observer, Problem, Progress, Settings, Solution, Status};
 use crate::engine::Result;
@@ -34,6 +35,7 @@ pub fn path<'a>(
     let mut state = State::new(problem, settings, start, first);
     state.first_pass(cache)?;
     let mut model = Model::new(settings);
+    cache.set.exact = !settings.working_set || !state.penalty.convex() || state.small();
     if settings.working_set && state.penalty.convex() && state.w.iter().all(|w| *w == 0.0) {
         approach(&mut state, first, cache, &mut model);
     }
@@ -83,14 +85,14 @@ fn descend(
     let settings = state.settings;
     let target = settings.tol * state.scale();
     let mut history: Vec<Progress> = Vec::new();
-    let mut bound = f64::NEG_INFINITY;
+    let mut dual = Dual::new(state.v.len());
     let mut stalled = 0;
     let mut finished = false;
-    let (status, scale) = loop {
+    let status = loop {
         let certificate = state.certify();
-        bound = bound.max(certificate.bound);
+        dual.observe(state, &certificate);
         // Rounding can put the bound above the objective by some units in the last place.
-        let gap = (certificate.objective - bound).max(0.0);
+        let gap = (certificate.objective - dual.bound).max(0.0);
         let progress = Progress {
             objective: certificate.objective,
             gap,
@@ -102,11 +104,11 @@ fn descend(
         let before = history.last().copied();
         history.push(progress);
         if !observe(&progress) {
-            break (Status::Interrupted, certificate.scale);
+            break Status::Interrupted;
         }
         let satisfied = state.satisfied(gap, &certificate, target);
         if satisfied && !(state.small() && !finished && gap > 0.0 && gap.is_finite()) {
-            break (Status::Converged, certificate.scale);
+            break Status::Converged;
         }
         finished = satisfied;
         if let Some(before) = before {
@@ -114,16 +116,24 @@ fn descend(
                 || progress.violation < 0.9 * before.violation
                 || progress.objective < before.objective - 1e-15 * before.objective.abs();
             stalled = if falls { 0 } else { stalled + 1 };
+            if !falls || progress.objective > before.objective + 1e-14 * before.objective.abs() {
+                cache.set.start_over_exactly();
+            }
         }
         if stalled >= 4 && !satisfied {
-            break (Status::Precision, certificate.scale);
+            break Status::Precision;
         }
         if !satisfied && (history.len() > settings.max_iter || model.exhausted()) {
-            break (Status::Limit, certificate.scale);
+            break Status::Limit;
         }
         state.screen(&certificate, cache);
+        // Along a path the strong rule finds nearly all of the support at once: the first model is
+        // solved as well as the problem, so that one pass over all features is enough.
+        let sure = state.margin > 0.0 && history.len() == 1 && state.problem.loss.quadratic();
         let goal = if finished {
             1e-9 * target
+        } else if sure && gap.is_finite() {
+            0.3 * target
         } else if gap.is_finite() {
             (0.3 * target).max(0.1 * gap)
         } else {
@@ -131,6 +141,6 @@ fn descend(
         };
         state.improve(cache, model, goal, stalled);
     };
-    let dual = state.v.iter().map(|v| scale * v).collect();
-    Solution { coef: state.w.clone(), intercept: state.b, dual, target, status, history }
+    let (coef, intercept, dual) = (state.w.clone(), state.b, dual.point);
+    Solution { coef, intercept, dual, target, status, history }
 }

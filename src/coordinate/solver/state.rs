@@ -1,6 +1,6 @@
 //! The iterate and the passes over all features.
 
-use super::certificate::{Certificate, certify};
+use super::certificate::Certificate;
 use super::{Cache, Problem, Settings};
 use crate::coordinate::datafit::Datafit;
 use crate::coordinate::design::Moments;
@@ -28,8 +28,6 @@ pub(super) struct State<'a, 'f> {
     /// Features this close to their threshold, relative to it, enter the working set although they
     /// do not violate yet: along a path, those that the strong rule expects.
     pub margin: f64,
-    pub set: Vec<usize>,
-    pub set_size: usize,
 }
 
 impl<'a, 'f> State<'a, 'f> {
@@ -58,8 +56,6 @@ impl<'a, 'f> State<'a, 'f> {
             null: 0.0,
             margin: 0.0,
             penalty,
-            set: Vec::new(),
-            set_size: 0,
         };
         state.z.fill(state.b);
         state.fit_intercept();
@@ -157,11 +153,6 @@ impl<'a, 'f> State<'a, 'f> {
             self.x.resize(self.active.len(), 0.0);
             self.problem.design.dots(&self.active, &self.v, &mut self.x);
         }
-    }
-
-    pub fn certify(&self) -> Certificate {
-        let w: Vec<f64> = self.active.iter().map(|&j| self.w[j]).collect();
-        certify(self.problem, self.penalty.as_ref(), &self.active, &w, &self.x, &self.z, &self.v)
     }
 
     pub fn satisfied(&self, gap: f64, certificate: &Certificate, target: f64) -> bool {

@@ -161,6 +161,52 @@ def svm(X, y, C, squared, scaling, passes=4000):
     return w, a
 
 
+def svm_free(X, y, C, squared):
+    """Primal with a free constant: smooth minimisation, or the linear program's cousin by SLSQP."""
+    from scipy.optimize import minimize
+
+    n, p = X.shape
+    if squared:
+
+        def value(u):
+            slack = np.maximum(0, 1 - y * (X @ u[:p] + u[p]))
+            g = -2 * C * slack * y
+            return u[:p] @ u[:p] / 2 + C @ slack**2, np.r_[u[:p] + X.T @ g, g.sum()]
+
+        options = {"maxiter": 10_000, "ftol": 0, "gtol": 1e-10}
+        u = minimize(value, np.zeros(p + 1), jac=True, method="L-BFGS-B", options=options).x
+        return u[:p], u[p]
+    A = np.hstack([y[:, None] * X, y[:, None], np.eye(n)])
+    start = np.r_[np.zeros(p + 1), np.ones(n)]
+    result = minimize(
+        lambda u: (u[:p] @ u[:p] / 2 + C @ u[p + 1 :], np.r_[u[:p], 0, C]),
+        start,
+        jac=True,
+        method="SLSQP",
+        bounds=[(None, None)] * (p + 1) + [(0, None)] * n,
+        constraints={"type": "ineq", "fun": lambda u: A @ u - 1, "jac": lambda u: A},
+        options={"maxiter": 1000, "ftol": 1e-14},
+    )
+    return result.x[:p], result.x[p]
+
+
+def hard_margin(X):
+    """First half of the samples against the second, the largest margin."""
+    from scipy.optimize import minimize
+
+    p, half = X.shape[1], len(X) // 2
+    y = np.r_[-np.ones(half), np.ones(len(X) - half)]
+    A = np.column_stack([y[:, None] * X, y])
+    result = minimize(
+        lambda u: u[:p] @ u[:p] / 2,
+        np.zeros(p + 1),
+        method="SLSQP",
+        constraints={"type": "ineq", "fun": lambda u: A @ u - 1},
+        options={"ftol": 1e-14},
+    )
+    return result.x
+
+
 def hals(V, W, H, l1_w, l2_w, l1_h, l2_h, sweeps):
     W, H = W.copy(), H.copy()
     k = W.shape[1]

@@ -104,6 +104,61 @@ def test_warm_start_takes_fewer_passes():
     assert model.n_iter_ <= min(cold, 2)
 
 
+@pytest.mark.parametrize("name", ["GroupLasso", "MultiTaskLasso", "SparseLogisticRegression"])
+def test_warm_start_of_other_models(name):
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    model = getattr(tc, name)(0.01, tol=1e-8, warm_start=True).fit(X, y)
+    coef, cold = model.coef_, model.n_iter_
+    model.fit(X, y)
+    assert model.n_iter_ <= 2 <= cold
+    np.testing.assert_allclose(model.coef_, coef, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["LinearSVC", "NMF", "GroupLasso", "SparseLogisticRegression"])
+def test_progress_of_other_models(name, capsys):
+    X, y = load_breast_cancer(return_X_y=True)
+    options = {"max_iter": 20, "verbose": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name == "NMF":
+            tc.NMF(2, **options).fit(X)
+        else:
+            model = getattr(tc, name)(**options)
+            if name == "GroupLasso":
+                model.set_params(alpha=0.01)
+            model.fit(StandardScaler().fit_transform(X), y)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) >= 2
+    assert all(any(mark in line for mark in ("gap ", "ratio ")) for line in lines)
+
+
+def test_every_estimator_warns_with_its_gap_or_ratio():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((200, 400)), rng.integers(0, 2, 200)
+    for name in tc._ESTIMATORS:
+        if name.endswith("CV"):
+            continue
+        model = getattr(tc, name)(max_iter=1, tol=1e-14)
+        if "alpha" in model.get_params():
+            model.set_params(alpha=1e-3)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(np.abs(X) if name == "NMF" else X, y)
+        messages = [str(w.message) for w in caught if w.category is ConvergenceWarning]
+        assert any(m.startswith(f"{name}: ") and "loosen tol" in m for m in messages), name
+
+
+def test_a_free_constant_is_one_option_away():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X) + 5
+    options = {"C": 0.01, "tol": 1e-6}
+    free = tc.LinearSVC(intercept_scaling=np.inf, **options).fit(X, y)
+    shifted = tc.LinearSVC(intercept_scaling=np.inf, **options).fit(X - 5, y)
+    np.testing.assert_allclose(free.coef_, shifted.coef_, atol=1e-3)
+    assert free.score(X, y) > 0.97
+
+
 def test_no_convergence_is_a_warning_with_the_gap():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((200, 400)), rng.standard_normal(200)

@@ -95,6 +95,47 @@ def test_support_vector_machine(loss, scaling, layout):
     assert found.dual_gap <= 1e-10 * 0.3 * 50
 
 
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray, sparse.csr_matrix])
+def test_support_vector_machine_with_a_free_constant(loss, layout):
+    Z, y = X + 3, np.where(Y + 0.5 > 0, 1.0, -1.0)
+    s = np.linspace(0.2, 2, 50)
+    kw = {"loss": loss, "intercept_scaling": np.inf, "sample_weight": s, "tol": 1e-9}
+    found = solve_svm(layout(Z), y, 0.3, max_iter=100_000, **kw)
+    w, b = oracle.svm_free(Z, y, 0.3 * s, loss == "squared_hinge")
+    assert found.success
+    np.testing.assert_allclose(found.coef, w, atol=1e-3)
+    np.testing.assert_allclose(found.intercept, b, atol=5e-3)
+    power = 2 if loss == "squared_hinge" else 1
+
+    def objective(w, b):
+        return w @ w / 2 + 0.3 * s @ np.maximum(0, 1 - y * (Z @ w + b)) ** power
+
+    np.testing.assert_allclose(found.objective, objective(found.coef, found.intercept), rtol=1e-10)
+    assert found.objective <= objective(w, b) + found.dual_gap + 1e-9
+    # The dual point is feasible, and proves the gap.
+    a = found.dual
+    assert abs(y @ a) < 1e-9
+    assert (a >= 0).all()
+    quadratic = np.sum((Z.T @ (y * a)) ** 2) / 2
+    ridge = np.sum(a**2 / (2 * 0.3 * s)) / 2 if power == 2 else 0.0
+    np.testing.assert_allclose(
+        found.objective - (a.sum() - quadratic - ridge), found.dual_gap, atol=1e-9
+    )
+
+
+def test_free_constants_of_special_cases():
+    one = solve_svm(np.ones((3, 2)), [1, 1, 1], intercept_scaling=np.inf)
+    assert (one.coef.tolist(), one.objective, one.success) == ([0.0, 0.0], 0.0, True)
+    Z = np.array([[2.0, 0], [3, 1], [6, 0], [7, -1]])
+    kw = {"loss": "hinge", "tol": 1e-9, "intercept_scaling": np.inf}
+    hard = solve_svm(Z, [-1, -1, 1, 1], np.inf, **kw)
+    assert hard.success
+    np.testing.assert_allclose([*hard.coef, hard.intercept], oracle.hard_margin(Z), atol=1e-5)
+    mixed = solve_svm(np.array([[1.0], [1.0]]), [1, -1], np.inf, **kw)
+    assert mixed.status == "unbounded"
+
+
 def test_hard_margin_and_its_absence():
     Z = np.array([[2.0, 0], [3, 1], [-2, 0], [-3, -1]])
     found = solve_svm(Z, [1, 1, -1, -1], np.inf, loss="hinge", fit_intercept=False, tol=1e-9)
@@ -143,6 +184,34 @@ def test_a_path_is_a_sequence_of_certified_solutions():
     for k in (5, 17, 29):
         single = solve(X, Y, alphas[k], tol=1e-12)
         np.testing.assert_allclose(coefs[:, k], single.coef, atol=1e-4)
+
+
+def test_blocks_start_where_they_are_told():
+    cold = solve_blocks(X, Y, 0.02, groups=GROUPS, tol=1e-9)
+    warm = solve_blocks(X, Y, 0.02, groups=GROUPS, tol=1e-9, coef_init=cold.coef)
+    assert warm.n_iter == 1 < cold.n_iter
+    np.testing.assert_allclose(warm.coef, cold.coef, atol=1e-6)
+    T = np.column_stack([Y, X[:, 7]])
+    tasks = solve_blocks(X, T, 0.05, tol=1e-9)
+    assert solve_blocks(X, T, 0.05, tol=1e-9, coef_init=tasks.coef).n_iter == 1
+    with pytest.raises(ValueError, match="coef_init must be one for each feature and task"):
+        solve_blocks(X, Y, 0.1, coef_init=np.ones(3))
+    with pytest.raises(ValueError, match="coef_init holds NaN"):
+        solve_blocks(X, Y, 0.1, coef_init=np.full(24, np.nan))
+
+
+@pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_path_of_groups_is_certified_and_starts_at_the_empty_model(l1_ratio, positive):
+    kw = {"l1_ratio": l1_ratio, "positive": positive, "tol": 1e-9}
+    found = group_lasso_path(X, Y, GROUPS, n_alphas=8, eps=0.05, **kw)
+    assert not found.coefs[:, 0].any()
+    assert set(found.statuses) == {"converged"}
+    first = solve_blocks(X, Y, 0.98 * found.alphas[0], groups=GROUPS, **kw)
+    assert first.coef.any()
+    for k in (3, 7):
+        single = solve_blocks(X, Y, found.alphas[k], groups=GROUPS, **kw)
+        np.testing.assert_allclose(found.coefs[:, k], single.coef, atol=1e-4)
 
 
 def test_paths_of_other_models():

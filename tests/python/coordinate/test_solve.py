@@ -72,7 +72,8 @@ def test_losses_reach_a_gap_that_the_reference_confirms(data, name, intercept):
     assert found.success
     assert 0 < np.count_nonzero(found.coef) < 25
     gap = oracle.gap(X, y, found.coef, found.intercept, alpha, name=name, s=s)
-    assert -1e-12 <= gap <= 2 * found.target
+    # The oracle's dual point is the residual, which may be poorer than the extrapolated one.
+    assert -1e-12 <= gap <= 20 * found.target
     value = oracle.objective(X, y, found.coef, found.intercept, alpha, name=name, s=s)
     np.testing.assert_allclose(found.objective, value, rtol=1e-12)
 
@@ -180,7 +181,7 @@ def test_the_support_may_empty_on_the_way():
         assert (found.coef >= 0).all()
 
 
-@pytest.mark.parametrize("selection", ["cyclic", "shuffled", "random"])
+@pytest.mark.parametrize("selection", ["cyclic", "shuffled", "random", "greedy"])
 def test_orders_reach_the_same_optimum(data, selection):
     X, y = data
     one = solve(X, y, 0.1, selection=selection, seed=3, tol=1e-10)
@@ -188,6 +189,97 @@ def test_orders_reach_the_same_optimum(data, selection):
     assert one.success
     assert np.array_equal(one.coef, two.coef)
     np.testing.assert_allclose(one.objective, solve(X, y, 0.1, **TIGHT).objective, rtol=1e-8)
+
+
+def large(intercept, seed=11, n=300, p=2000):
+    """Too large to be finished to rounding: the working set is kept in single precision."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, p)) @ np.diag(rng.choice([0.3, 1.0, 3.0], p))
+    X[:, 1:] += 0.9 * X[:, :-1]
+    X += 4.0 if intercept else 0.0
+    y = X[:, :30] @ rng.standard_normal(30) + rng.standard_normal(n)
+    return X, y / y.std()
+
+
+@pytest.mark.parametrize("name", ["quadratic", "logistic", "huber"])
+@pytest.mark.parametrize("selection", ["cyclic", "shuffled"])
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("layout", [np.asfortranarray, np.ascontiguousarray, sparse.csc_matrix])
+def test_single_precision_columns_give_certificates_in_double(name, selection, intercept, layout):
+    X, y = large(intercept)
+    y = np.where(y > np.median(y), 1.0, -1.0) if name == "logistic" else y
+    kw = {"datafit": name, "fit_intercept": intercept}
+    alpha = share(X, y, 20, **kw)
+    found = solve(layout(X), y, alpha, tol=1e-9, selection=selection, **kw)
+    assert found.success
+    assert np.count_nonzero(found.coef) > 10
+    value = oracle.objective(X, y, found.coef, found.intercept, alpha, name=name)
+    np.testing.assert_allclose(found.objective, value, rtol=1e-11)
+    gap = oracle.gap(X, y, found.coef, found.intercept, alpha, name=name)
+    assert -1e-12 * value <= gap <= 10 * found.target
+
+
+def test_nearly_equal_columns_are_solved_in_double_precision_in_the_end():
+    # Differences below the rounding of single precision decide between the copies.
+    rng = np.random.default_rng(12)
+    X = np.repeat(rng.standard_normal((200, 60)), 4, axis=1)
+    X += 1e-8 * rng.standard_normal(X.shape)
+    y = X[:, ::4][:, :10] @ rng.standard_normal(10) + 0.1 * rng.standard_normal(200)
+    found = solve(X, y, share(X, y, 1000), tol=1e-9)
+    assert found.success
+
+
+@pytest.mark.parametrize("name", ["quadratic", "logistic"])
+def test_extrapolated_dual_points_prove_the_gap(name):
+    X, y = large(False, n=120, p=600)
+    y = np.sign(y) if name == "logistic" else y
+    alpha = share(X, y, 300, datafit=name, fit_intercept=False)
+    kw = {"datafit": name, "fit_intercept": False, "selection": "random", "p0": 10}
+    found = solve(X, y, alpha, tol=1e-7, **kw)
+    assert found.success
+    assert np.abs(X.T @ found.dual).max() <= alpha * (1 + 1e-9)
+    bound = np.mean(oracle.loss(name, np.zeros(120), y)[2](found.dual * 120))
+    assert found.objective - bound <= found.target * (1 + 1e-6)
+    np.testing.assert_allclose(found.dual_gap, max(found.objective - bound, 0), atol=1e-12)
+
+
+def test_greedy_steps_lower_the_objective_most():
+    # One epoch on an orthogonal design solves it; in any order the largest steps come first.
+    X, y = np.diag([3.0, 1.0, 2.0, 5.0]) * 2, np.array([1.0, -4.0, 3.0, 0.1])
+    kw = {"fit_intercept": False, "tol": 1e-12}
+    greedy = solve(X, y, 0.05, selection="greedy", **kw)
+    np.testing.assert_allclose(greedy.coef, solve(X, y, 0.05, **kw).coef, atol=1e-12)
+
+
+def test_duplicate_entries_count_once_in_the_norms():
+    # (1 + 1 + 1)^2, not 1 + 1 + 1: the norm decides on steps and on what screening may drop.
+    rng = np.random.default_rng(13)
+    dense = rng.standard_normal((60, 500)) * (rng.random((60, 500)) < 0.2)
+    S = sparse.csc_matrix(dense)
+    data, indices = np.repeat(S.data / 3, 3), np.repeat(S.indices, 3)
+    triple = sparse.csc_matrix((data, indices, 3 * S.indptr), shape=S.shape)
+    y = dense[:, :5] @ np.ones(5) + rng.standard_normal(60)
+    alpha = share(dense, y, 30)
+    one, two = (solve(Z, y, alpha, tol=1e-10) for Z in (dense, triple))
+    assert two.success
+    np.testing.assert_allclose(one.objective, two.objective, rtol=1e-9)
+    np.testing.assert_allclose(one.coef, two.coef, atol=1e-5)
+
+
+def test_layouts_are_read_in_place():
+    from thalweg.coordinate._matrix import matrix
+
+    dense = np.ones((4, 3))
+    for X in (dense, np.asfortranarray(dense), dense.astype(np.float32)):
+        assert np.shares_memory(matrix(X)[0], X)
+    for index in (np.int32, np.int64):
+        S = sparse.csc_matrix(dense)
+        S.indices, S.indptr = S.indices.astype(index), S.indptr.astype(index)
+        for part, taken in zip((S.data, S.indices, S.indptr), matrix(S)[0]):
+            assert np.shares_memory(part, taken)
+    # By samples, as support vector machines read it, CSR is the one that is not copied.
+    R = sparse.csr_matrix(dense)
+    assert np.shares_memory(matrix(R, transposed=True)[0][0], R.data)
 
 
 def test_the_bits_do_not_depend_on_threads():

@@ -2,6 +2,7 @@
 
 from thalweg.coordinate.estimators.blocks import GroupLasso, MultiTaskLasso
 from thalweg.coordinate.estimators.classification import LinearSVC, SparseLogisticRegression
+from thalweg.coordinate.estimators.concave import MCPRegression, SCADRegression
 from thalweg.coordinate.estimators.cv import (
     ElasticNetCV,
     GroupLassoCV,
@@ -14,15 +15,9 @@ from thalweg.coordinate.estimators.cv import (
     SCADRegressionCV,
     SparseLogisticRegressionCV,
 )
+from thalweg.coordinate.estimators.lasso import ElasticNet, Lasso
+from thalweg.coordinate.estimators.likelihood import HuberRegression, PoissonRegression
 from thalweg.coordinate.estimators.nmf import NMF
-from thalweg.coordinate.estimators.regression import (
-    ElasticNet,
-    HuberRegression,
-    Lasso,
-    MCPRegression,
-    PoissonRegression,
-    SCADRegression,
-)
 
 __all__ = [
     "NMF",

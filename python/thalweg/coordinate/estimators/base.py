@@ -19,6 +19,13 @@ def seed_of(random_state: Any) -> int:
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
+def store(estimator: Any, arguments: dict[str, Any]) -> None:
+    """Set the arguments of a constructor, its `locals()`, as attributes of the same name."""
+    for name, value in arguments.items():
+        if name not in ("self", "__class__"):
+            setattr(estimator, name, value)
+
+
 def warn_unless(solution: Any, name: str) -> None:
     """Warn with the gap when the solver stopped early."""
     if not solution.success:

@@ -8,13 +8,15 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
-from thalweg.coordinate.estimators.base import LinearModel, warn_unless
+from thalweg.coordinate.estimators.base import LinearModel, store, warn_unless
 
 
 class BlockRegression(RegressorMixin, LinearModel):  # type: ignore[misc]
     """A penalty on blocks of coefficients."""
 
-    def _solve(self, X: Any, y: Any, sample_weight: Any) -> BlockSolution:
+    warm_start: bool
+
+    def _solve(self, X: Any, y: Any, sample_weight: Any, coef_init: Any) -> BlockSolution:
         raise NotImplementedError
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
@@ -34,7 +36,11 @@ class BlockRegression(RegressorMixin, LinearModel):  # type: ignore[misc]
         self
         """
         X, y, sample_weight = self._inputs(X, y, sample_weight)
-        solution = self._solve(X, np.asarray(y, dtype=np.float64), sample_weight)
+        y = np.asarray(y, dtype=np.float64)
+        last = getattr(self, "coef_", None) if self.warm_start else None
+        shape = (*y.shape[1:], X.shape[1])
+        start = last if last is not None and last.shape == shape else None
+        solution = self._solve(X, y, sample_weight, start)
         self.coef_, self.intercept_ = solution.coef, solution.intercept
         self.dual_gap_, self.n_iter_ = solution.dual_gap, solution.n_iter
         self.solution_ = solution
@@ -69,6 +75,8 @@ class GroupLasso(BlockRegression):
         Passes over all features.
     tol : float, default 1e-4
         Duality gap to reach, relative to the mean of y^2.
+    warm_start : bool, default False
+        Start from the last solution.
     verbose : int, default 0
         Print a progress line for each pass.
 
@@ -95,19 +103,12 @@ class GroupLasso(BlockRegression):
         positive: bool = False,
         max_iter: int = 100,
         tol: float = 1e-4,
+        warm_start: bool = False,
         verbose: int = 0,
     ) -> None:
-        self.alpha = alpha
-        self.groups = groups
-        self.l1_ratio = l1_ratio
-        self.weights = weights
-        self.fit_intercept = fit_intercept
-        self.positive = positive
-        self.max_iter = max_iter
-        self.tol = tol
-        self.verbose = verbose
+        store(self, locals())
 
-    def _solve(self, X: Any, y: Any, sample_weight: Any) -> BlockSolution:
+    def _solve(self, X: Any, y: Any, sample_weight: Any, coef_init: Any) -> BlockSolution:
         return solve_blocks(
             X,
             y,
@@ -118,6 +119,7 @@ class GroupLasso(BlockRegression):
             positive=self.positive,
             sample_weight=sample_weight,
             fit_intercept=self.fit_intercept,
+            coef_init=coef_init,
             tol=self.tol,
             max_iter=self.max_iter,
             verbose=self.verbose,
@@ -141,6 +143,8 @@ class MultiTaskLasso(BlockRegression):
         Passes over all features.
     tol : float, default 1e-4
         Duality gap to reach, relative to the mean of the squared norm of y.
+    warm_start : bool, default False
+        Start from the last solution.
     verbose : int, default 0
         Print a progress line for each pass.
 
@@ -166,16 +170,12 @@ class MultiTaskLasso(BlockRegression):
         weights: Any = None,
         max_iter: int = 100,
         tol: float = 1e-4,
+        warm_start: bool = False,
         verbose: int = 0,
     ) -> None:
-        self.alpha = alpha
-        self.fit_intercept = fit_intercept
-        self.weights = weights
-        self.max_iter = max_iter
-        self.tol = tol
-        self.verbose = verbose
+        store(self, locals())
 
-    def _solve(self, X: Any, y: Any, sample_weight: Any) -> BlockSolution:
+    def _solve(self, X: Any, y: Any, sample_weight: Any, coef_init: Any) -> BlockSolution:
         return solve_blocks(
             X,
             y,
@@ -184,6 +184,7 @@ class MultiTaskLasso(BlockRegression):
             weights="unit" if self.weights is None else self.weights,
             sample_weight=sample_weight,
             fit_intercept=self.fit_intercept,
+            coef_init=coef_init,
             tol=self.tol,
             max_iter=self.max_iter,
             verbose=self.verbose,

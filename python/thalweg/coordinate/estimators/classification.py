@@ -10,7 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from thalweg.coordinate._solve import solve
 from thalweg.coordinate._svm import solve_svm
-from thalweg.coordinate.estimators.base import LinearModel, seed_of, warn_unless
+from thalweg.coordinate.estimators.base import LinearModel, seed_of, store, warn_unless
 
 
 class Classification(ClassifierMixin, LinearModel):  # type: ignore[misc]
@@ -122,14 +122,7 @@ class SparseLogisticRegression(Classification):
         warm_start: bool = False,
         verbose: int = 0,
     ) -> None:
-        self.alpha = alpha
-        self.l1_ratio = l1_ratio
-        self.fit_intercept = fit_intercept
-        self.weights = weights
-        self.max_iter = max_iter
-        self.tol = tol
-        self.warm_start = warm_start
-        self.verbose = verbose
+        store(self, locals())
 
     def _binary(self, X: Any, signs: Any, sample_weight: Any, start: dict[str, Any]) -> Any:
         return solve(
@@ -177,13 +170,15 @@ class LinearSVC(Classification):
     fit_intercept : bool, default True
         Append a constant feature.
     intercept_scaling : float, default 1.0
-        Its value; it is regularised as the other features are.
+        Its value; it is regularised as the other features are, and not at all if infinite.
     max_iter : int, default 10000
         Passes over the samples.
     tol : float, default 1e-4
         Duality gap to reach, relative to the objective at zero.
     random_state : int, RandomState or None
         Seed of the permutations.
+    verbose : int, default 0
+        Print a progress line for each check of the gap.
 
     Attributes
     ----------
@@ -209,14 +204,9 @@ class LinearSVC(Classification):
         max_iter: int = 10_000,
         tol: float = 1e-4,
         random_state: Any = None,
+        verbose: int = 0,
     ) -> None:
-        self.C = C
-        self.loss = loss
-        self.fit_intercept = fit_intercept
-        self.intercept_scaling = intercept_scaling
-        self.max_iter = max_iter
-        self.tol = tol
-        self.random_state = random_state
+        store(self, locals())
 
     def _binary(self, X: Any, signs: Any, sample_weight: Any, start: dict[str, Any]) -> Any:
         return solve_svm(
@@ -230,4 +220,5 @@ class LinearSVC(Classification):
             tol=self.tol,
             max_iter=self.max_iter,
             seed=seed_of(self.random_state),
+            verbose=self.verbose,
         )

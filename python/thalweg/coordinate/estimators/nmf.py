@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from thalweg.coordinate._nmf import Factors, factorize
-from thalweg.coordinate.estimators.base import DTYPES, seed_of
+from thalweg.coordinate.estimators.base import DTYPES, seed_of, store
 
 
 class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -35,6 +35,8 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         Strengths, multiplied by n_features and n_samples; "same" takes `alpha_W` for H.
     l1_ratio : float, default 0.0
         Share of the l1 norm, in [0, 1].
+    verbose : int, default 0
+        Print a progress line for each sweep.
 
     Attributes
     ----------
@@ -57,15 +59,9 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         alpha_W: float = 0.0,
         alpha_H: Any = "same",
         l1_ratio: float = 0.0,
+        verbose: int = 0,
     ) -> None:
-        self.n_components = n_components
-        self.init = init
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.alpha_W = alpha_W
-        self.alpha_H = alpha_H
-        self.l1_ratio = l1_ratio
+        store(self, locals())
 
     def _matrix(self, X: Any, *, reset: bool) -> Any:
         X = validate_data(self, X, accept_sparse=("csr", "csc"), dtype=DTYPES, reset=reset)
@@ -90,7 +86,7 @@ class NMF(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # 
         """Fit and return W, shape (n_samples, n_components)."""
         X = self._matrix(X, reset=True)
         k = X.shape[1] if self.n_components is None else self.n_components
-        factors = self._factorize(X, n_components=k, init=self.init)
+        factors = self._factorize(X, n_components=k, init=self.init, verbose=self.verbose)
         self.components_, self.n_components_ = factors.H, k
         self.n_iter_ = factors.n_iter
         total = float((X.multiply(X) if hasattr(X, "nnz") else X * X).sum())
