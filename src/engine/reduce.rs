@@ -16,6 +16,11 @@ pub fn sum<F: Float>(data: &[F]) -> f64 {
     fold(data, 0.0, |acc, x| acc + x, |a, b| a + b)
 }
 
+/// Sum of absolute values, accumulated in f64.
+pub fn sum_of_abs<F: Float>(data: &[F]) -> f64 {
+    fold(data, 0.0, |acc, x| acc + x.abs(), |a, b| a + b)
+}
+
 /// Largest absolute value, NaN if any element is NaN, 0 for an empty slice.
 pub fn max_abs<F: Float>(data: &[F]) -> f64 {
     struct MaxAbs<'a, F>(&'a [F]);
@@ -112,6 +117,8 @@ mod tests {
             let squares: f64 = data.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
             assert!((sum_of_squares(&data) - squares).abs() <= 1e-12 * (1.0 + squares));
             assert!((dot(&data, &data) - squares).abs() <= 1e-12 * (1.0 + squares));
+            let total: f64 = data.iter().map(|&x| f64::from(x).abs()).sum();
+            assert!((sum_of_abs(&data) - total).abs() <= 1e-12 * (1.0 + total));
             assert_eq!(max_abs(&data), data.iter().fold(0.0, |a, &x| f64::max(a, x.abs().into())));
         }
         assert!(max_abs(&[1.0, f64::NAN, 2.0]).is_nan());

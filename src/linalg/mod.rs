@@ -1,5 +1,6 @@
 //! Small dense kernels that several methods share, float64 inside.
 
+pub mod bipartite;
 pub mod chol;
 pub mod cholesky;
 pub mod eigen;
@@ -7,4 +8,5 @@ pub mod gemm;
 pub mod gram;
 pub mod newton_schulz;
 pub mod qp;
+pub mod svd;
 pub mod syrk;
