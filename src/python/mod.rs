@@ -6,6 +6,7 @@ mod coordinate;
 mod gather;
 mod network;
 mod optim;
+mod project;
 mod search;
 mod tree;
 
@@ -60,6 +61,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate::register(module)?;
     coordinate::register(module)?;
     optim::register(module)?;
+    project::register(module)?;
     search::register(module)?;
     network::register(module)?;
     tree::register(module)
