@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
@@ -11,7 +11,7 @@ from typing_extensions import Unpack, override
 
 from thalweg import _core
 from thalweg._registry import Rule, rules
-from thalweg.optim import plain
+from thalweg.optim import plain, projected
 from thalweg.optim.host import TorchHost
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
@@ -32,6 +32,7 @@ class EngineOptions(TypedDict, total=False):
     fused: bool | None
     capturable: bool
     differentiable: bool
+    project: Callable[[Tensor], Tensor] | Mapping[Tensor, Callable[[Tensor], Tensor]] | None
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -47,12 +48,14 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(self, params: Params, hyper: dict[str, Any], engine: EngineOptions) -> None:
         options: dict[str, Any] = dict(engine)
         self.on_nonfinite: str = options.pop("on_nonfinite", "propagate")
+        # Not in the groups: these are saved in checkpoints.
+        self.project: Any = projected.checked(options.pop("project", None))
         defaults = {**self._engine_defaults(), **hyper}
         unknown = sorted(set(options) - set(defaults))
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} takes no argument {unknown[0]!r}; "
-                f"it takes {', '.join({**hyper, **defaults})}, on_nonfinite"
+                f"it takes {', '.join({**hyper, **defaults})}, on_nonfinite, project"
             )
         defaults.update(options)
         self._check(defaults)
@@ -156,6 +159,8 @@ class Optimizer(torch.optim.Optimizer):
                 plain.step(self, scale)
         elif stepped[0]:
             _bump_versions(stepped[0])
+        if self.project is not None:
+            projected.apply(self.project, self.param_groups)
         return loss
 
     @override
@@ -188,12 +193,13 @@ class Optimizer(torch.optim.Optimizer):
     @override
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {**state, "on_nonfinite": self.on_nonfinite}
+        return {**state, "on_nonfinite": self.on_nonfinite, "project": self.project}
 
     @override
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("on_nonfinite", "propagate")
+        self.__dict__.setdefault("project", None)
         self._step_supports_amp_scaling = True
         defaults = {**self._rule().defaults(), **self._engine_defaults()}
         for group in self.param_groups:
