@@ -7,6 +7,7 @@
 //! | [`engine`] | chunks, threads, SIMD dispatch, element types, random numbers, reductions, errors |
 //! | [`linalg`] | small dense kernels that several methods share |
 //! | [`optim`] | optimizer steps, one file a rule |
+//! | [`project`] | points onto sets, proximal maps, transport, one file a set |
 //! | [`search`] | gradient-free search, and objectives with cheap probes |
 //!
 //! The crate knows no Python; the feature `python` adds the bindings that the package is built on.
@@ -16,6 +17,7 @@ pub mod coordinate;
 pub mod engine;
 pub mod linalg;
 pub mod optim;
+pub mod project;
 #[cfg(feature = "python")]
 mod python;
 pub mod search;

@@ -4,6 +4,7 @@
 `thalweg.optim`            optimizer steps for torch (extra: torch)
 `thalweg.steps`            the same steps for numpy arrays
 `thalweg.aggregate`        many gradients into one update
+`thalweg.project`          points onto sets; proximal maps, transport
 `thalweg.coordinate`       sparse linear models by coordinate descent (extra: sklearn)
 `thalweg.search`           gradient-free search; objectives with known structure
 =========================  ==================================================================

@@ -143,6 +143,8 @@ mod tests {
             let magnitudes: f64 = data.iter().map(|&x| f64::from(x).abs()).sum();
             assert!((sum_of_abs(&data) - magnitudes).abs() <= 1e-12 * (1.0 + magnitudes));
             assert!((dot(&data, &data) - squares).abs() <= 1e-12 * (1.0 + squares));
+            let total: f64 = data.iter().map(|&x| f64::from(x).abs()).sum();
+            assert!((sum_of_abs(&data) - total).abs() <= 1e-12 * (1.0 + total));
             assert_eq!(max_abs(&data), data.iter().fold(0.0, |a, &x| f64::max(a, x.abs().into())));
         }
         assert!(max_abs(&[1.0, f64::NAN, 2.0]).is_nan());

@@ -1,5 +1,6 @@
 //! Small dense kernels that several methods share, float64 inside.
 
+pub mod bipartite;
 pub mod cholesky;
 pub mod combine;
 pub mod cone;
@@ -10,4 +11,5 @@ pub mod growing_cholesky;
 pub mod newton_schulz;
 pub mod qp;
 pub mod quad;
+pub mod svd;
 pub mod syrk;

@@ -8,6 +8,7 @@ mod coordinate;
 mod gather;
 mod network;
 mod optim;
+mod project;
 mod search;
 mod shim;
 mod tree;
@@ -65,6 +66,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     coordinate::register(module)?;
     clip::register(module)?;
     optim::register(module)?;
+    project::register(module)?;
     search::register(module)?;
     network::register(module)?;
     tree::register(module)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
@@ -13,7 +13,7 @@ from typing_extensions import Unpack, override
 
 from thalweg import _core
 from thalweg._registry import Rule, rules
-from thalweg.optim import checkpoint, compiled, plain, precision
+from thalweg.optim import checkpoint, compiled, plain, precision, projected
 from thalweg.optim.host import TorchHost
 from thalweg.optim.stand_in import Row, native_step
 from thalweg.optim.whole import is_distributed
@@ -44,6 +44,7 @@ class EngineOptions(TypedDict, total=False):
     fused: bool | None
     capturable: bool
     differentiable: bool
+    project: Callable[[Tensor], Tensor] | Mapping[Tensor, Callable[[Tensor], Tensor]] | None
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -59,18 +60,23 @@ class Optimizer(torch.optim.Optimizer):
     def __init__(self, params: Params, hyper: dict[str, Any], engine: EngineOptions) -> None:
         options: dict[str, Any] = dict(engine)
         on_nonfinite = options.pop("on_nonfinite", "propagate")
+        project = projected.checked(options.pop("project", None))
         defaults = {**self._engine_defaults(), **hyper}
         fixed = {"rule": self.rule, "version": checkpoint.VERSION}
         unknown = sorted(set(options) - set(defaults))
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} takes no argument {unknown[0]!r}; "
-                f"it takes {', '.join({**hyper, **defaults})}, on_nonfinite"
+                f"it takes {', '.join({**hyper, **defaults})}, on_nonfinite, project"
             )
-        self._start(params, {**defaults, **options, **fixed}, on_nonfinite)
+        self._start(params, {**defaults, **options, **fixed}, on_nonfinite, project)
 
-    def _start(self, params: Any, defaults: dict[str, Any], on_nonfinite: str) -> None:
+    def _start(
+        self, params: Any, defaults: dict[str, Any], on_nonfinite: str, project: Any = None
+    ) -> None:
         self.on_nonfinite = on_nonfinite
+        # Not in the groups: these are saved in checkpoints.
+        self.project = project
         if defaults:
             self._check(defaults)
         self._begin()
@@ -152,7 +158,8 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if torch.compiler.is_compiling() and compiled.traced_step(self):
+        traceable = torch.compiler.is_compiling() and self.project is None
+        if traceable and compiled.traced_step(self):
             return loss
         scale = self._scale()
         if scale is not None:
@@ -172,6 +179,11 @@ class Optimizer(torch.optim.Optimizer):
 
     def _advance(self, groups: Groups, scale: float, whole: bool = True) -> None:
         """Step those of `groups` that have gradients; `whole` says that these are all."""
+        self._move(groups, scale, whole)
+        if self.project is not None:
+            projected.apply(self.project, [p for _, params in groups for p in params])
+
+    def _move(self, groups: Groups, scale: float, whole: bool) -> None:
         stepped = None
         state: dict[Tensor, Any] = self.state
         if not whole:
@@ -268,12 +280,13 @@ class Optimizer(torch.optim.Optimizer):
     @override
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
-        return {**state, "on_nonfinite": self.on_nonfinite}
+        return {**state, "on_nonfinite": self.on_nonfinite, "project": self.project}
 
     @override
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("on_nonfinite", "propagate")
+        self.__dict__.setdefault("project", None)
         if "_number" not in self.__dict__:
             self._begin()
         self._params = [p for group in self.param_groups for p in group["params"]]
