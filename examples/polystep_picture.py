@@ -38,7 +38,7 @@ if __name__ == "__main__":
     parser.add_argument("--gif", action="store_true", help="one frame a step instead of panels")
     parser.add_argument("--out", default=None)
     options = parser.parse_args()
-    search, frames = PolyStep(np.array([3.0, 2.5]), radius=1.0, seed=1), []
+    search, frames = PolyStep(np.array([3.0, 2.5]), radius=1.0, plateau=False, seed=1), []
     for _ in range(12):
         before, candidates = search.x, search.ask()
         costs = cost(candidates)

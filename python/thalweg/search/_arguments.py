@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,3 +98,21 @@ def as_costs(costs: Any) -> Array:
             f"costs must be of shape (n,), got {array.shape}; return one number a candidate"
         )
     return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def as_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Refuse what is not one of `allowed`."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}; choose one of these")
+
+
+def as_schedule(changes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Pairs (step, rank) in the order of their steps."""
+    schedule = [(int(step), int(rank)) for step, rank in changes]
+    steps = [step for step, _ in schedule]
+    if any(a >= b for a, b in pairwise([-1, *steps])) or any(rank < 1 for _, rank in schedule):
+        raise ValueError(
+            f"rank_schedule must be pairs (step, rank) with steps increasing from 0 and ranks "
+            f">= 1, got {schedule}; order them"
+        )
+    return schedule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from thalweg.search._arguments import Bounds
 from thalweg.search.choices import _Choice
 
-__all__ = ["Fixed", "automatic", "first_radius", "published", "published_es"]
+__all__ = ["Fixed", "automatic", "first_radius", "plateau_dim", "published", "published_es"]
 
 Array = NDArray[np.float64]
+_WIDEST = 160
 
 
 class Fixed(_Choice):
@@ -39,6 +41,14 @@ def first_radius(start: Array, box: Bounds | None) -> float:
             return 0.2 * float(width.mean())
     rms = float(np.sqrt(np.mean(start**2)))
     return rms if rms > 0.0 else 1.0
+
+
+def plateau_dim(dim: int, chosen: int | None) -> int:
+    """Coordinates of a block on a plateau: as chosen, else as many as are cheap to rotate."""
+    if chosen is not None:
+        return int(chosen)
+    # Blocks of one length: padding would be probed for nothing.
+    return math.ceil(dim / math.ceil(dim / _WIDEST))
 
 
 def published() -> dict[str, Any]:

@@ -115,6 +115,8 @@ class Sinkhorn(_Choice):
         Choose the relaxation from the measured rate.
     momentum : float, default 0.0
         Extrapolation of the warm start, in [0, 1).
+    anderson : int, default 0
+        Iterations that Anderson acceleration of the duals looks back on, 0 to 32.
     """
 
     max_iter: int = 2000
@@ -122,6 +124,7 @@ class Sinkhorn(_Choice):
     omega: float = 1.0
     adaptive_omega: bool = False
     momentum: float = 0.0
+    anderson: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from thalweg._extras import require
-from thalweg.search._arguments import as_seed
+from thalweg.search._arguments import as_choice, as_schedule, as_seed
 from thalweg.search.polystep import PolyStep
 
 torch = require("torch")
@@ -32,11 +32,15 @@ class PolyStepOptimizer:
     ----------
     model : torch.nn.Module
         Parameters with ``requires_grad`` are trained, in place; the others stay.
-    subspace : {"per_layer", "structured", "full"}, default "per_layer"
+    subspace : {"per_layer", "structured", "full", "global"}, default "per_layer"
         What a coordinate stands for, see `thalweg.search.subspace`. Tensors with fewer than two
         axes keep all entries.
     rank : int, optional
-        Rank of "per_layer" and "structured"; default min(d_out, d_in) / 16 within 4 to 64.
+        Rank of "per_layer" and "structured", default min(d_out, d_in) / 16 within 4 to 64; all
+        coordinates of "global", default 64.
+    rank_schedule : sequence of (step, rank), default ()
+        Steps, counted from 0 and increasing, from which on another rank holds: what was found is
+        folded into the weights, radii stay, velocity is dropped.
     particle_dim : int, default 8
         Coordinates of a block.
     blocks : {"per_layer", "grouped", "monolithic"}, default "per_layer"
@@ -55,7 +59,7 @@ class PolyStepOptimizer:
     seed : None, int or numpy Generator
         Seed of rotations and subspaces.
     **settings
-        Settings of `PolyStep`; `radius_limit` is 10 and `patience` 0 here.
+        Settings of `PolyStep`; `radius_limit` is 10, `patience` 0 and `plateau` False here.
 
     Attributes
     ----------
@@ -102,6 +106,7 @@ class PolyStepOptimizer:
         *,
         subspace: str = "per_layer",
         rank: int | None = None,
+        rank_schedule: Sequence[tuple[int, int]] = (),
         particle_dim: int = 8,
         blocks: str = "per_layer",
         redraw: int = 20,
@@ -111,8 +116,8 @@ class PolyStepOptimizer:
         seed: int | np.random.Generator | None = None,
         **settings: Any,
     ) -> None:
-        _choose("subspace", subspace, _subspace.KINDS)
-        _choose("blocks", blocks, ("per_layer", "grouped", "monolithic"))
+        as_choice("subspace", subspace, _subspace.KINDS)
+        as_choice("blocks", blocks, ("per_layer", "grouped", "monolithic"))
         for name, value, least in (("rank", rank, 1), ("redraw", redraw, 0)):
             if value is not None and value < least:
                 raise ValueError(f"{name} must be >= {least}, got {value}; see the documentation")
@@ -128,33 +133,54 @@ class PolyStepOptimizer:
         compat = set(compat)
         self._same_draw = "absorb" in compat
         self._kind, self._rank, self.redraw = subspace, rank, redraw
+        self._first_rank = rank
         self._seed, self._draws = as_seed(seed), 0
-        self._draw()
-        ends = np.cumsum([b.coords for b in self._bases.values()])
-        self._starts = dict(zip(self._bases, [0, *ends[:-1]], strict=True))
-        stride = {"per_layer": 1, "grouped": 2, "monolithic": len(ends)}[blocks]
-        self._ends = [int(e) for e in ends[stride - 1 :: stride]]
-        if not self._ends or self._ends[-1] != ends[-1]:
-            self._ends.append(int(ends[-1]))
+        self._schedule = as_schedule(rank_schedule)
+        self._stride = {"per_layer": 1, "grouped": 2, "monolithic": len(self.parameters)}[blocks]
         # A network without a scale of its own would grow with its probes; a batch is luck.
         self._settings = {
             "radius_limit": 10.0,
             "patience": 0,
+            "plateau": False,
             **settings,
             "compat": compat - {"absorb"},
+            "particle_dim": particle_dim,
         }
+        self.evaluator = Evaluator(model, evaluate)
+        self._chunk = chunk_size
+        self._changes = self._steps = 0
+        self._arrange()
+        self._first_radii()
+
+    def _arrange(self) -> None:
+        """Draw the subspace and begin a search in it."""
+        ends = self._draw()
+        self._ends = ends[self._stride - 1 :: self._stride]
+        if not self._ends or self._ends[-1] != ends[-1]:
+            self._ends.append(ends[-1])
         self.search = PolyStep(
-            np.zeros(int(ends[-1])),
-            particle_dim=particle_dim,
+            np.zeros(ends[-1]),
             groups=self._ends,
-            seed=self._seed,
+            seed=(self._seed + self._changes) % 2**64,
             **self._settings,
         )
         self._width = int(self.search._given["particle_dim"])
-        self.evaluator = Evaluator(model, evaluate)
-        self._chunk = chunk_size
         self._rebase()
-        self._first_radii()
+
+    def _follow_schedule(self) -> None:
+        """Another rank, if its step has come."""
+        while self._changes < len(self._schedule):
+            step, rank = self._schedule[self._changes]
+            if self._steps < step:
+                return
+            radii = [self.search.radii(group) for group in range(len(self._ends))]
+            self._changes += 1
+            self._rank = rank
+            self._draws += 1
+            self._arrange()
+            if self._centres():
+                for group, r in enumerate(radii):
+                    self.search._core.set_radii(group, r["step_radius"], r["probe_radius"])
 
     def step(self, closure: Callable[[], Any]) -> float:
         """Move the parameters once.
@@ -200,6 +226,7 @@ class PolyStepOptimizer:
 
     def _step(self, costs: Callable[[dict[str, Any]], Any], refresh: Any) -> float:
         self._follow_outside_changes()
+        self._follow_schedule()
         if self.redraw and self.search.step and self._due():
             self._draws += not self._same_draw
             self._draw()
@@ -215,6 +242,7 @@ class PolyStepOptimizer:
             # An interrupted step is taken back: the next one draws the same candidates.
             self._reopen()
             raise
+        self._steps += 1
         self._write()
         if refresh is not None and self.model.training and any(True for _ in self.model.buffers()):
             self.evaluator.one(refresh)
@@ -282,12 +310,12 @@ class PolyStepOptimizer:
             return max(1, min(_CPU_FLOATS // size, _CPU_MOST))
         return max(1, _DEVICE_FLOATS // size)
 
-    def _draw(self) -> None:
+    def _draw(self) -> list[int]:
+        """Draw the subspace; returns the ends of the coordinates of its parts."""
+        plain = {name: p.detach() for name, p in self.parameters.items()}
         key = (self._seed, self._draws)
-        self._bases = {
-            name: _subspace.draw(name, p.detach(), self._kind, self._rank, key)
-            for name, p in self.parameters.items()
-        }
+        self._bases, self._starts, ends = _subspace.draw_all(plain, self._kind, self._rank, key)
+        return ends
 
     def _rebase(self) -> None:
         """Fold the coordinates into the weights."""
@@ -323,6 +351,8 @@ class PolyStepOptimizer:
             "search": self.search.state_dict(),
             "base": {name: p.clone() for name, p in self._base.items()},
             "draws": self._draws,
+            "changes": self._changes,
+            "steps": self._steps,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -332,8 +362,19 @@ class PolyStepOptimizer:
                 f"state must hold the parameters {sorted(self.parameters)}, "
                 f"got {sorted(state['base'])}; build the model as before"
             )
+        changes = int(state["changes"])
+        if changes > len(self._schedule):
+            raise ValueError(
+                f"state must be one with the same rank_schedule, got {changes} changes of rank "
+                f"where {len(self._schedule)} are known; build the optimizer as before"
+            )
+        if changes != self._changes:
+            self._rank = self._schedule[changes - 1][1] if changes else self._first_rank
+            self._changes = changes
+            self._arrange()
         self.search.load_state_dict(state["search"])
-        self._seed, self._draws = int(state["search"]["seed"]), int(state["draws"])
+        self._seed = (int(state["search"]["seed"]) - changes) % 2**64
+        self._draws, self._steps = int(state["draws"]), int(state["steps"])
         self._base = {name: state["base"][name].clone() for name in self.parameters}
         self._draw()
         self._write()
@@ -341,8 +382,3 @@ class PolyStepOptimizer:
 
 def _vertices(polytope: str, p: int) -> int:
     return {"orthoplex": 2 * p, "simplex": p + 1, "cube": int(2**p)}[polytope]
-
-
-def _choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {allowed}, got {value!r}; choose one of these")

@@ -10,7 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from thalweg._core import SearchPolyStep
 from thalweg.search._arguments import as_bounds, as_costs, as_seed, as_start
-from thalweg.search._radii import automatic, first_radius, published, published_es
+from thalweg.search._radii import (
+    automatic,
+    first_radius,
+    plateau_dim,
+    published,
+    published_es,
+)
 from thalweg.search._state import Stateful
 from thalweg.search.choices import _Choice
 from thalweg.search.result import Best
@@ -31,8 +37,8 @@ class PolyStep(Stateful):
     ----------
     x0 : array_like, shape (d,) or (n, d)
         Start; several rows are searched side by side.
-    particle_dim : int, default 2
-        Coordinates of a block, >= 1.
+    particle_dim : int, optional
+        Coordinates of a block, >= 1. Default 2, and up to 160 on a plateau.
     polytope : {"orthoplex", "simplex", "cube"}, default "orthoplex"
         Shape that a block probes: ``2 p``, ``p + 1`` or ``2**p`` vertices.
     num_probe : int, default 1
@@ -54,6 +60,9 @@ class PolyStep(Stateful):
         search goes back to its best one, with 1, 4 or 16 times its first radii in turn; 0 for
         never. Needs automatic radii and one solution, and stops by itself when the best then
         costs something else, that is, when costs are noisy.
+    plateau : bool, default True
+        Search with long fixed radii, large blocks and a tenth of `epsilon` where a quarter of the
+        first candidates cost the same as another one, as counts do. Needs automatic radii.
     jitter : float, default 0.0
         Random relative change of the probe radius, in [0, 1).
     solver : str or solver, default "softmax"
@@ -142,7 +151,7 @@ class PolyStep(Stateful):
         self,
         x0: ArrayLike,
         *,
-        particle_dim: int = 2,
+        particle_dim: int | None = None,
         polytope: str = "orthoplex",
         num_probe: int = 1,
         epsilon: float | _Choice = 1.0,
@@ -152,6 +161,7 @@ class PolyStep(Stateful):
         radius: float | None = None,
         radius_limit: float = 1e3,
         patience: int = 30,
+        plateau: bool = True,
         jitter: float = 0.0,
         solver: str | _Choice = "softmax",
         scale_cost: float | str | None = "global_std",
@@ -169,7 +179,8 @@ class PolyStep(Stateful):
         seed: int | np.random.Generator | None = None,
     ) -> None:
         start = as_start(x0)
-        box = as_bounds(bounds, start.shape[-1])
+        dim = start.shape[-1]
+        box = as_bounds(bounds, dim)
         compat = tuple(compat)
         for name in compat:
             if name not in _COMPAT:
@@ -182,7 +193,7 @@ class PolyStep(Stateful):
         if velocity_lr is None:
             velocity_lr = 1.0 - pair[-1] if step_radius == "auto" else 1.0
         given: dict[str, Any] = {
-            "particle_dim": min(int(particle_dim), start.shape[-1]),
+            "particle_dim": min(2 if particle_dim is None else int(particle_dim), dim),
             "polytope": polytope,
             "num_probe": num_probe,
             "epsilon": epsilon,
@@ -191,6 +202,7 @@ class PolyStep(Stateful):
             "probe_radius": automatic(probe_radius, radius),
             "radius_limit": radius_limit,
             "patience": patience,
+            "plateau": plateau_dim(dim, particle_dim) if plateau else 0,
             "jitter": jitter,
             "solver": solver,
             "scale_cost": "none" if scale_cost is None else scale_cost,

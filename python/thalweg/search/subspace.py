@@ -6,6 +6,7 @@ A tensor W of n entries moves as ``W + reshape(c @ P)`` with P of shape (coords,
 per_layer      orthonormal rows; sparse signs beyond 1 GB; axes < 2: all      r (d_out + d_in)
 structured     row o of W moves along r directions that all rows share        r d_out
 full           every entry                                                    n
+global         all tensors move together along orthonormal directions          r, in all
 =============  =============================================================  ================
 """
 
@@ -13,16 +14,19 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Basis", "coordinates", "draw"]
+__all__ = ["Basis", "coordinates", "draw", "draw_all"]
 
 _DENSE_BYTES = 1e9
-KINDS = ("per_layer", "structured", "full")
+KINDS = ("per_layer", "structured", "full", "global")
+_GLOBAL_RANK = 64
 
 
 @dataclass
@@ -83,6 +87,33 @@ def coordinates(shape: torch.Size, kind: str, rank: int | None) -> int:
     auto = min(max(min(d_out, d_in) // 16, 4), 64)
     r = min(auto if rank is None else rank, d_in, d_out)
     return min(size, r * d_out if kind == "structured" else r * (d_out + d_in))
+
+
+def draw_all(
+    parameters: Mapping[str, Tensor], kind: str, rank: int | None, key: tuple[int, int]
+) -> tuple[dict[str, Basis], dict[str, int], list[int]]:
+    """Bases by name, where the coordinates of each start, and where they end."""
+    if kind == "global":
+        bases = _draw_global(parameters, rank, key)
+        coords = next(iter(bases.values())).coords
+        return bases, dict.fromkeys(bases, 0), [coords]
+    bases = {name: draw(name, p, kind, rank, key) for name, p in parameters.items()}
+    ends = list(accumulate(basis.coords for basis in bases.values()))
+    return bases, dict(zip(bases, [0, *ends[:-1]], strict=True)), ends
+
+
+def _draw_global(
+    parameters: Mapping[str, Tensor], rank: int | None, key: tuple[int, int]
+) -> dict[str, Basis]:
+    sizes = [p.numel() for p in parameters.values()]
+    r = min(_GLOBAL_RANK if rank is None else rank, sum(sizes))
+    generator = torch.Generator().manual_seed(zlib.adler32(f"{key[0]}||{key[1]}".encode()))
+    wide = torch.linalg.qr(torch.randn(sum(sizes), r, generator=generator))[0].T
+    parts = torch.split(wide, sizes, dim=1)
+    return {
+        name: Basis(p.shape, r, dense=part.to(device=p.device, dtype=p.dtype).contiguous())
+        for (name, p), part in zip(parameters.items(), parts, strict=True)
+    }
 
 
 def draw(name: str, like: Tensor, kind: str, rank: int | None, key: tuple[int, int]) -> Basis:

@@ -47,6 +47,8 @@ pub struct Config {
     pub radius_limit: f64,
     /// Steps without a better candidate before the search goes back to its best, 0 for never.
     pub patience: u64,
+    /// Coordinates of a block once the costs turn out to be counts, 0 to ignore that.
+    pub plateau: usize,
     /// Random relative change of the probe radius, in [0, 1).
     pub jitter: f64,
     /// From costs to weights.
@@ -91,6 +93,7 @@ impl Default for Config {
             probe_radius: Radius::Auto(1.0),
             radius_limit: 1e3,
             patience: 30,
+            plateau: 0,
             jitter: 0.0,
             solver: Solver::Softmax,
             scale_cost: Scale::GlobalStd,

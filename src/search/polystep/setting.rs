@@ -30,6 +30,10 @@ impl Config {
                 let ok = |v: f64| v >= 0.0 && v.fract() == 0.0 && v < 4e9;
                 self.patience = number(name, value, "an integer >= 0", ok)? as u64;
             }
+            "plateau" => {
+                let ok = |v: f64| v >= 0.0 && v.fract() == 0.0 && v < 4e9;
+                self.plateau = number(name, value, "an integer >= 0", ok)? as usize;
+            }
             "jitter" => {
                 self.jitter = number(name, value, "in [0, 1)", |v| (0.0..1.0).contains(&v))?
             }
@@ -107,10 +111,11 @@ fn solver(value: &Setting) -> Result<Solver> {
         ("top_k" | "top_k_mean", &[k]) if k >= 1.0 => return Ok(Solver::TopK { k: k as usize }),
         ("kl_softmax", &[lam]) if lam >= 0.0 => return Ok(Solver::Sinkhorn(Sinkhorn::new(lam))),
         ("sinkhorn", []) => return Ok(Solver::Sinkhorn(Sinkhorn::new(f64::INFINITY))),
-        ("sinkhorn", &[max_iter, tol, omega, adaptive, momentum])
+        ("sinkhorn", &[max_iter, tol, omega, adaptive, momentum, anderson])
             if max_iter >= 1.0
                 && (0.5..=1.95).contains(&omega)
-                && (0.0..1.0).contains(&momentum) =>
+                && (0.0..1.0).contains(&momentum)
+                && (0.0..=32.0).contains(&anderson) =>
         {
             return Ok(Solver::Sinkhorn(Sinkhorn {
                 max_iter: max_iter as usize,
@@ -118,6 +123,7 @@ fn solver(value: &Setting) -> Result<Solver> {
                 omega,
                 adaptive_omega: adaptive != 0.0,
                 momentum,
+                anderson: anderson as usize,
                 ..Sinkhorn::new(f64::INFINITY)
             }));
         }

@@ -47,6 +47,8 @@ pub struct State {
     pub back: bool,
     /// How often it did.
     pub returns: u64,
+    /// Whether the costs are counts, see [`super::plateau`].
+    pub flat: bool,
     /// Whether the same point was seen to cost differently.
     pub noisy: bool,
 }
@@ -81,6 +83,7 @@ impl PolyStep {
                     f64::from(u8::from(s.back)),
                     f64::from(u8::from(s.noisy)),
                     s.returns as f64,
+                    f64::from(u8::from(s.flat)),
                 ],
             ),
         ];
@@ -108,13 +111,18 @@ impl PolyStep {
                 Error::value(format!("state[{name:?}]"), allowed, given, fix)
             })
         };
-        let (n, mut next) = (self.state.x.len(), self.state.clone());
+        let counters = get("counters", &[9])?;
+        let mut fresh = self.clone();
+        if counters[8] != 0.0 && !fresh.state.flat {
+            fresh.flatten();
+        }
+        let (n, mut next) = (fresh.state.x.len(), fresh.state.clone());
         next.x = get("x", &[n])?.to_vec();
         next.velocity = get("velocity", &[n])?.to_vec();
         next.ema = get("ema", &[0, n])?.to_vec();
-        next.directions = get("directions", &[self.state.directions.len()])?.to_vec();
+        next.directions = get("directions", &[fresh.state.directions.len()])?.to_vec();
         for (auto, saved) in
-            next.auto.iter_mut().zip(get("auto", &[3 * self.groups.len()])?.chunks_exact(3))
+            next.auto.iter_mut().zip(get("auto", &[3 * fresh.groups.len()])?.chunks_exact(3))
         {
             *auto = Auto { rho: saved[0], s: saved[1], limit: saved[2] };
         }
@@ -129,14 +137,13 @@ impl PolyStep {
         next.best_x = get("best_x", &[self.dim])?.to_vec();
         let costs = get("costs", &[3])?;
         [next.best_cost, next.mean_cost, next.rate] = [costs[0], costs[1], costs[2]];
-        let counters = get("counters", &[8])?;
         [next.t, next.evaluations, next.nonfinite] =
             [counters[0], counters[1], counters[2]].map(|c| c as u64);
         next.pending = counters[3] != 0.0;
         [next.idle, next.returns] = [counters[4] as u64, counters[7] as u64];
         [next.back, next.noisy] = [counters[5] != 0.0, counters[6] != 0.0];
-        let mut solvers = self.solvers.clone();
-        for (g, (solver, group)) in solvers.iter_mut().zip(&self.groups).enumerate() {
+        let mut solvers = fresh.solvers.clone();
+        for (g, (solver, group)) in solvers.iter_mut().zip(&fresh.groups).enumerate() {
             if let Solver::Sinkhorn(sinkhorn) = solver {
                 let n = group.rows.len() + group.count;
                 sinkhorn.duals = [
@@ -146,7 +153,8 @@ impl PolyStep {
                 sinkhorn.eps = get(&format!("duals_eps.{g}"), &[1])?[0];
             }
         }
-        (self.state, self.solvers) = (next, solvers);
+        (fresh.state, fresh.solvers) = (next, solvers);
+        *self = fresh;
         if self.state.pending {
             self.draw();
         }

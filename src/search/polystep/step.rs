@@ -12,6 +12,7 @@
 
 use super::config::{Config, Radius, Temperature};
 use super::layout::{self, Group};
+use super::plateau::COOL;
 use super::radius::{Adaptive, Auto, Trust};
 use super::rotation;
 use super::solver::Solver;
@@ -91,6 +92,7 @@ impl PolyStep {
             back: false,
             returns: 0,
             noisy: false,
+            flat: false,
         };
         let size = groups.last().map_or(0, |g| g.rotations + g.rows.len() * g.p * g.p);
         let mut out = Self {
@@ -135,10 +137,12 @@ impl PolyStep {
     /// Radii of a group at the current step, without jitter.
     pub fn radii(&self, group: usize) -> Radii {
         let State { t, auto, adaptive, trust, .. } = &self.state;
-        let epsilon = match (&self.state.progressive, &self.config.epsilon) {
-            (Some(p), _) | (None, Temperature::Progressive(p)) => p.smoothed,
-            (None, Temperature::Schedule(s)) => s.at(*t),
-        };
+        let cool = if self.state.flat { COOL } else { 1.0 };
+        let epsilon = cool
+            * match (&self.state.progressive, &self.config.epsilon) {
+                (Some(p), _) | (None, Temperature::Progressive(p)) => p.smoothed,
+                (None, Temperature::Schedule(s)) => s.at(*t),
+            };
         let length = |radius, auto| match radius {
             Radius::Auto(_) => auto,
             Radius::Times(r) => r * epsilon * adaptive.multiplier,

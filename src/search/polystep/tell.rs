@@ -30,6 +30,7 @@ impl PolyStep {
             // The best was luck: going back to it would be a walk among lucky points.
             self.state.noisy = true;
         }
+        let flat = self.on_plateau(costs);
         self.note_best(costs);
         let mut costs = costs.to_vec();
         let bad = normalise::repair(&mut costs, self.config.published_repair);
@@ -52,6 +53,9 @@ impl PolyStep {
             self.state.trust.follow(tally.minimum / rows as f64, tally.predicted / rows as f64);
         }
         self.advance(&moves);
+        if flat {
+            self.flatten();
+        }
         Ok(())
     }
 
@@ -123,6 +127,10 @@ impl PolyStep {
             for (d, v) in target.iter().zip(&self.state.velocity[span]) {
                 (dot, own, past) = (dot + d * v, own + d * d, past + v * v);
             }
+        }
+        if self.state.flat {
+            tally.along += along;
+            return;
         }
         let auto = &mut self.state.auto[g];
         match shape {

@@ -53,7 +53,7 @@ def closure_of(model):
     return lambda: nn.functional.cross_entropy(model(X), Y)
 
 
-@pytest.mark.parametrize("subspace", ["per_layer", "structured", "full"])
+@pytest.mark.parametrize("subspace", ["per_layer", "structured", "full", "global"])
 @pytest.mark.parametrize("blocks", ["per_layer", "grouped", "monolithic"])
 def test_batched_and_looped_variants_are_the_same_module(subspace, blocks):
     told = {}
@@ -71,7 +71,7 @@ def test_batched_and_looped_variants_are_the_same_module(subspace, blocks):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("subspace", ["per_layer", "structured", "full"])
+@pytest.mark.parametrize("subspace", ["per_layer", "structured", "full", "global"])
 def test_variants_are_base_plus_projected_candidates(subspace):
     model = net(nn.Tanh()).double()
     optimizer = PolyStepOptimizer(
@@ -291,7 +291,7 @@ def test_refuses_closures(mode):
 def test_refuses_settings():
     model = net(nn.Tanh())
     for options, match in (
-        ({"subspace": "global"}, "subspace must be one of"),
+        ({"subspace": "half"}, "subspace must be one of"),
         ({"blocks": "two"}, "blocks must be one of"),
         ({"rank": 0}, "rank must be >= 1"),
         ({"redraw": -1}, "redraw must be >= 0"),
@@ -304,3 +304,54 @@ def test_refuses_settings():
         PolyStepOptimizer(nn.Tanh())
     with pytest.raises(TypeError, match="real floating point"):
         PolyStepOptimizer(nn.Linear(2, 2, dtype=torch.complex64))
+
+
+def test_another_rank_from_a_step_on_changes_no_weight_and_resumes():
+    def build():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(12, 9), torch.nn.Tanh(), torch.nn.Linear(9, 3))
+        return model, PolyStepOptimizer(model, rank=2, rank_schedule=[(2, 3), (4, 1)], seed=0)
+
+    x, y = torch.randn(40, 12), torch.randint(3, (40,))
+    model, optimizer = build()
+    loss = torch.nn.functional.cross_entropy
+    seen, middle = [], None
+    for step in range(6):
+        before = [p.detach().clone() for p in model.parameters()]
+        radii = optimizer.search.radii(0)
+        optimizer._follow_schedule()
+        assert all((a == b).all() for a, b in zip(before, model.parameters(), strict=True))
+        assert optimizer.search.radii(0)["probe_radius"] == pytest.approx(radii["probe_radius"])
+        seen.append(len(optimizer.search.x))
+        optimizer.step(lambda: loss(model(x), y))
+        if step == 2:
+            middle = optimizer.state_dict()
+    # r (d_out + d_in) for both layers, and the biases
+    ranks = [2, 2, 3, 3, 1, 1]
+    assert seen == [r * 21 + min(27, r * 12) + 12 for r in ranks]
+    other, again = build()
+    again.load_state_dict(middle)
+    for _ in range(3):
+        again.step(lambda: loss(other(x), y))
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert (a == b).all()
+
+
+@pytest.mark.parametrize("schedule", [[(3, 2), (3, 1)], [(-1, 2)], [(2, 0)]])
+def test_a_rank_schedule_out_of_order_is_refused(schedule):
+    with pytest.raises(ValueError, match="rank_schedule must be pairs"):
+        PolyStepOptimizer(torch.nn.Linear(2, 2), rank_schedule=schedule)
+
+
+def test_global_coordinates_are_orthonormal_over_all_tensors():
+    model = net(nn.Tanh())
+    optimizer = PolyStepOptimizer(model, subspace="global", rank=6, redraw=3, seed=0)
+    assert optimizer.search.x.shape == (6,)
+    wide = torch.cat([basis.dense for basis in optimizer._bases.values()], 1)
+    torch.testing.assert_close(wide @ wide.T, torch.eye(6), rtol=0, atol=1e-5)
+    first = optimizer.step(closure_of(model))
+    for _ in range(40):
+        last = optimizer.step(closure_of(model))
+    assert last < first
+    again = torch.cat([basis.dense for basis in optimizer._bases.values()], 1)
+    assert (wide - again).abs().max() > 0.01

@@ -397,7 +397,11 @@ def test_the_published_forms():
 
 
 def test_solvers_with_settings_run():
-    for solver in (TopK(k=2), Tempered(tau=0.5), Sinkhorn(adaptive_omega=True, momentum=0.3)):
+    for solver in (
+        TopK(k=2),
+        Tempered(tau=0.5),
+        Sinkhorn(adaptive_omega=True, momentum=0.3, anderson=3),
+    ):
         search = PolyStep(np.ones(6), solver=solver, seed=0)
         for _ in range(20):
             search.tell((search.ask() ** 2).sum(1))
@@ -469,3 +473,59 @@ def test_refuses_misuse_and_stays_as_it_was():
             PolyStep(x0)
     with pytest.raises(TypeError, match="seed must be None"):
         PolyStep([1.0], seed="now")
+
+
+def terraces(x):
+    """A count, as errors of a classifier."""
+    return np.floor(20 * np.abs(x).mean(1)) / 20
+
+
+def test_counts_are_searched_with_long_radii_in_large_blocks():
+    search = PolyStep(start(9), radius=0.4, seed=0)
+    assert search.population == 1 + 2 * 2 * 5
+    search.tell(terraces(search.ask()))
+    assert search.population == 1 + 2 * 9
+    candidates = search.ask()
+    probes = candidates[1:] - search.x
+    np.testing.assert_allclose(np.linalg.norm(probes, axis=1), 0.25 * 0.4 * 3, rtol=1e-12)
+    assert search.radii()["epsilon"] == pytest.approx(0.1)
+    search.tell(terraces(candidates))
+    # radii stay
+    assert search.radii()["probe_radius"] == pytest.approx(0.3)
+
+
+def test_smooth_costs_and_fixed_radii_know_no_plateau():
+    for search, cost in (
+        (PolyStep(start(9), seed=0), lambda x: (x**2).sum(1)),
+        (PolyStep(start(9), plateau=False, seed=0), terraces),
+        (PolyStep(start(9), probe_radius=1.0, seed=0), terraces),
+        (PolyStep(start(9), step_radius=1.0, seed=0), terraces),
+    ):
+        before = search.population
+        search.tell(cost(search.ask()))
+        assert search.population == before
+        assert search.radii()["epsilon"] == 1.0
+
+
+def test_a_chosen_block_size_is_kept_on_a_plateau():
+    search = PolyStep(start(9), particle_dim=3, seed=0)
+    search.tell(terraces(search.ask()))
+    blocks = (search.ask()[1:] != search.x).reshape(3, 6, 9).any(1)
+    np.testing.assert_array_equal(blocks, np.kron(np.eye(3), np.ones(3)).astype(bool))
+
+
+def test_a_run_on_a_plateau_resumes_and_reaches_the_ground():
+    whole = PolyStep(start(9), seed=9)
+    for _ in range(4):
+        whole.tell(terraces(whole.ask()))
+    fresh = PolyStep(start(9), seed=1)
+    fresh.load_state_dict(whole.state_dict())
+    others = [fresh, pickle.loads(pickle.dumps(whole))]
+    for _ in range(60):
+        candidates = whole.ask()
+        costs = terraces(candidates)
+        for other in others:
+            np.testing.assert_array_equal(other.ask(), candidates)
+            other.tell(costs)
+        whole.tell(costs)
+    assert whole.best.cost <= 0.05

@@ -14,7 +14,7 @@ from thalweg.race.lane import LOSS_SAMPLE, Described, Point
 from thalweg.race.runner import Plan
 from thalweg.race.spiking.network import SurrogateNet, as_arrays
 from thalweg.race.tasks import Task
-from thalweg.search import SPSA, OpenAIES
+from thalweg.search import SPSA, Cosine, OpenAIES
 from thalweg.search.objectives import Trainer
 
 
@@ -119,8 +119,9 @@ class OpenAILane(SpikingLane):
     ) -> None:  # fmt: skip
         super().__init__(entrant, task, plan, weights, lr=lr)
         self._search = OpenAIES(
-            self.network.theta, population=population, sigma=sigma, lr=lr,
-            weight_decay=weight_decay, seed=plan.seed,
+            self.network.theta, population=population, sigma=sigma,
+            lr=Cosine(init=lr, target=0.0, total_steps=self.steps), weight_decay=weight_decay,
+            seed=plan.seed,
         )  # fmt: skip
 
     def _step(self, X: Tensor, y: Tensor, share: float) -> None:

@@ -53,7 +53,7 @@ class SurrogateNet(nn.Module):
         self.hidden = nn.Linear(inputs, hidden)
         self.out = nn.Linear(hidden, CLASSES)
         with torch.no_grad():
-            self.out.bias += LIFT
+            self.out.bias.add_(LIFT)
 
     def forward(self, images: Tensor) -> Tensor:
         """Spike counts, shape (n, classes)."""
@@ -67,7 +67,7 @@ class SurrogateNet(nn.Module):
         return counts
 
     def _fire(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        spikes: Tensor = _Spike.apply(v, self.slope)  # type: ignore[no-untyped-call]
+        spikes: Tensor = _Spike.apply(v, self.slope)
         return spikes, v * (1 - spikes)
 
 

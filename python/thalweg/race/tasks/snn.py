@@ -13,12 +13,12 @@ HIDDEN = 128
 
 def load(data: Path | None) -> Task:
     """Take the images of `digits`, or of `mnist` from the folder `data`, as rows of pixels."""
+    large = data is not None
     source = digits.load(None) if data is None else mnist.load(data)
     train, test = ((images.flatten(1), classes) for images, classes in (source.train, source.test))
-    large = data is not None
     return Task(
         name="snn",
-        title=f"hard spiking units on {source.title}",
+        title="MNIST, hard spikes" if large else "digits, hard spikes",
         network=partial(SurrogateNet, train[0].shape[1], HIDDEN),
         train=train,
         test=test,
