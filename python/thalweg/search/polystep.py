@@ -70,8 +70,9 @@ class PolyStep(Stateful):
         `thalweg.search.choices` with settings.
     scale_cost : float, str or None, default "global_std"
         None, a divisor, "mean", "max_cost", "row_std", "global_std" or "ranks".
-    momentum : float or (float, float), default 0.8
+    momentum : float or (float, float), optional
         Factor of the velocity, in [0, 1); a pair is walked through in `max_iterations` steps.
+        Default 0.8, and 0.5 on a plateau.
     velocity_lr : float, optional
         Factor of the velocity in a move. Default ``1 - momentum`` with an automatic step
         radius, else 1.
@@ -165,7 +166,7 @@ class PolyStep(Stateful):
         jitter: float = 0.0,
         solver: str | _Choice = "softmax",
         scale_cost: float | str | None = "global_std",
-        momentum: float | tuple[float, float] = 0.8,
+        momentum: float | tuple[float, float] | None = None,
         velocity_lr: float | None = None,
         max_iterations: int = 50,
         amortize: int = 1,
@@ -189,6 +190,8 @@ class PolyStep(Stateful):
                 )
         if radius is None:
             radius = first_radius(start, box)
+        calm = 0.5 if momentum is None and velocity_lr is None else None
+        momentum = 0.8 if momentum is None else momentum
         pair = (momentum, momentum) if isinstance(momentum, (int, float)) else tuple(momentum)
         if velocity_lr is None:
             velocity_lr = 1.0 - pair[-1] if step_radius == "auto" else 1.0
@@ -203,6 +206,7 @@ class PolyStep(Stateful):
             "radius_limit": radius_limit,
             "patience": patience,
             "plateau": plateau_dim(dim, particle_dim) if plateau else 0,
+            "plateau_momentum": calm,
             "jitter": jitter,
             "solver": solver,
             "scale_cost": "none" if scale_cost is None else scale_cost,

@@ -49,6 +49,8 @@ pub struct Config {
     pub patience: u64,
     /// Coordinates of a block once the costs turn out to be counts, 0 to ignore that.
     pub plateau: usize,
+    /// Factor of the velocity on such costs, where it differs.
+    pub plateau_momentum: Option<f64>,
     /// Random relative change of the probe radius, in [0, 1).
     pub jitter: f64,
     /// From costs to weights.
@@ -94,6 +96,7 @@ impl Default for Config {
             radius_limit: 1e3,
             patience: 30,
             plateau: 0,
+            plateau_momentum: None,
             jitter: 0.0,
             solver: Solver::Softmax,
             scale_cost: Scale::GlobalStd,

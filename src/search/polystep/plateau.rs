@@ -2,11 +2,11 @@
 //!
 //!   flat: at the first step a quarter of the candidates cost the same as another one
 //!   then: blocks of up to `plateau` coordinates   eps <- eps / 10
-//!         rho = s / 2 = r sqrt(p) / 4 for ever, r the first automatic probe radius
+//!         rho = s / 2 = 0.4 r sqrt(p) for ever, r the first automatic probe radius
 //!
 //! Between terraces a slope says little: what helps is to look far, along many directions at once,
 //! and to follow the few best. A start of p numbers of root mean square r has norm r sqrt(p), so
-//! the probes reach a quarter of that; as x grows they shrink beside it. Radii that follow the
+//! the probes reach four tenths of that; as x grows they shrink beside it. Radii that follow the
 //! shape of the costs would shrink to nothing on the first terrace.
 
 use super::config::Radius;
@@ -16,8 +16,8 @@ use super::step::PolyStep;
 
 /// Share of candidates that cost the same as another.
 const SHARE: f64 = 0.25;
-const REACH: f64 = 0.25;
-const STRIDE: f64 = 0.5;
+const REACH: f64 = 0.4;
+const STRIDE: f64 = 0.8;
 /// Temperature on a plateau, in temperatures of a slope.
 pub(super) const COOL: f64 = 0.1;
 
@@ -37,6 +37,10 @@ impl PolyStep {
             return;
         };
         let points = self.points();
+        if let Some(beta) = self.config.plateau_momentum {
+            self.config.momentum = (beta > 0.0).then_some([beta; 2]);
+            self.config.velocity_lr = 1.0 - beta;
+        }
         self.state.flat = true;
         self.config.particle_dim = self.config.plateau.min(self.dim);
         let p = self.config.particle_dim;

@@ -34,6 +34,10 @@ impl Config {
                 let ok = |v: f64| v >= 0.0 && v.fract() == 0.0 && v < 4e9;
                 self.plateau = number(name, value, "an integer >= 0", ok)? as usize;
             }
+            "plateau_momentum" => {
+                let ok = |b: f64| (0.0..1.0).contains(&b);
+                self.plateau_momentum = Some(number(name, value, "in [0, 1)", ok)?);
+            }
             "jitter" => {
                 self.jitter = number(name, value, "in [0, 1)", |v| (0.0..1.0).contains(&v))?
             }

@@ -487,11 +487,11 @@ def test_counts_are_searched_with_long_radii_in_large_blocks():
     assert search.population == 1 + 2 * 9
     candidates = search.ask()
     probes = candidates[1:] - search.x
-    np.testing.assert_allclose(np.linalg.norm(probes, axis=1), 0.25 * 0.4 * 3, rtol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(probes, axis=1), 0.4 * 0.4 * 3, rtol=1e-12)
     assert search.radii()["epsilon"] == pytest.approx(0.1)
     search.tell(terraces(candidates))
     # radii stay
-    assert search.radii()["probe_radius"] == pytest.approx(0.3)
+    assert search.radii()["probe_radius"] == pytest.approx(0.48)
 
 
 def test_smooth_costs_and_fixed_radii_know_no_plateau():
