@@ -7,7 +7,7 @@
 //!
 //! A residual that grows twofold empties the memory. Cost: O(m n + m^2) a step.
 
-use crate::linalg::chol;
+use crate::linalg::cholesky;
 
 /// Memory of one iteration.
 #[derive(Debug, Clone, Default)]
@@ -50,10 +50,10 @@ impl Anderson {
         let trace: f64 = (0..m).map(|i| gram[i * m + i]).sum();
         (0..m).for_each(|i| gram[i * m + i] += RIDGE * trace);
         let mut y: Vec<f64> = self.differences.iter().map(|[dr, _]| dot(dr, &r)).collect();
-        if m == 0 || trace <= 0.0 || !chol::factor(&mut gram, m) {
+        if m == 0 || trace <= 0.0 || !cholesky::factor(&mut gram, m, 1e-13) {
             return;
         }
-        chol::solve(&gram, m, &mut y);
+        cholesky::substitute(&gram, m, &mut y);
         if y.iter().any(|y| !y.is_finite()) {
             return;
         }
