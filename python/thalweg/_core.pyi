@@ -41,11 +41,14 @@ __all__ = [
     "coordinate_svm",
     "get_num_threads",
     "oblique_tree_train",
+    "optim_admit",
     "optim_check",
     "optim_normal",
     "optim_rules",
     "optim_states",
     "optim_step",
+    "optim_traits",
+    "optim_uniform",
     "set_num_threads",
 ]
 
@@ -316,11 +319,19 @@ def oblique_tree_train(
     decay: float,
     seed: int,
 ) -> tuple[Any, float, int]: ...
+def optim_admit(rule: str, hyper: dict[Any, Any], loss: float | None) -> None: ...
 def optim_check(rule: str, hyper: dict[Any, Any], on_nonfinite: str) -> None: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_rules() -> list[Any]: ...
-def optim_states(rule: str, hyper: dict[Any, Any]) -> list[tuple[str, float]]: ...
+def optim_states(rule: str, hyper: dict[Any, Any]) -> list[tuple[str, str, float, int]]: ...
 def optim_step(
-    groups: list[Any], state: dict[Any, Any], host: Any, grad_scale: float, on_nonfinite: str
+    groups: list[Any],
+    state: dict[Any, Any],
+    host: Any,
+    grad_scale: float,
+    on_nonfinite: str,
+    loss: float | None = None,
 ) -> tuple[list[Any], bool, float | None] | None: ...
+def optim_traits(rule: str, hyper: dict[Any, Any]) -> dict[Any, Any]: ...
+def optim_uniform(seed: int, stream: int) -> float: ...
 def set_num_threads(n: int) -> None: ...

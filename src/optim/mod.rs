@@ -12,6 +12,7 @@
 //! # Ok::<(), thalweg::Error>(())
 //! ```
 
+pub mod geometry;
 pub mod hyper;
 pub mod modifiers;
 mod prelude;

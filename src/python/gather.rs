@@ -5,7 +5,7 @@ use super::optim::{build, repr};
 use crate::engine::sweep::MAX_STATE;
 use crate::engine::tensor::check_overlap;
 use crate::engine::{Error, Result};
-use crate::optim::rule::State;
+use crate::optim::rule::{Scalar, Start, State};
 use crate::optim::{Direction, Group, Options, Parameter, Report, step, step_with};
 use numpy::PyUntypedArray;
 use pyo3::exceptions::PyRuntimeError;
@@ -25,6 +25,11 @@ struct Row {
     spans: usize,
     states: usize,
     counter: Option<Span>,
+    /// Where its scalars begin, in the list of their spans, and how many numbers each holds.
+    scalars: usize,
+    lengths: Vec<usize>,
+    /// Its place among all parameters.
+    number: usize,
     /// For a rule on matrices: the tensor of the direction, its memory, the shape, and whether
     /// columns come one after the other.
     direction: Option<(usize, Span, [usize; 2], bool)>,
@@ -42,7 +47,9 @@ struct Context<'py> {
     hyper: Bound<'py, PyDict>,
     states: Vec<State>,
     names: Vec<Bound<'py, PyString>>,
+    scalars: Vec<Scalar>,
     counts: bool,
+    noise: bool,
     matrix: bool,
     class: &'static str,
 }
@@ -59,8 +66,11 @@ pub struct Gather<'a, 'py> {
     groups: Vec<Group>,
     rows: Vec<Row>,
     spans: Vec<Span>,
+    scalars: Vec<Span>,
     /// Keeps alive what the spans point into.
     held: Vec<Object<'py>>,
+    /// The same for scalars.
+    kept: Vec<Object<'py>>,
     /// Objects, and the stand-ins whose elements go back to them.
     stand_ins: Vec<(Object<'py>, Object<'py>)>,
     /// Parameters with gaps between their elements, which have stand-ins.
@@ -88,7 +98,9 @@ impl<'a, 'py> Gather<'a, 'py> {
             groups: vec![],
             rows: vec![],
             spans: vec![],
+            scalars: vec![],
             held: vec![],
+            kept: vec![],
             stand_ins: vec![],
             strided: vec![],
             pending: vec![],
@@ -108,8 +120,9 @@ impl<'a, 'py> Gather<'a, 'py> {
         let names = states.iter().map(|state| PyString::intern(self.py, state.name)).collect();
         let info = built.rule.info();
         let matrix = built.rule.matrix(1, 1).is_some();
-        let context =
-            Context { hyper, states, names, counts: info.counts, matrix, class: info.class };
+        let (scalars, noise) = (built.rule.scalars(), built.rule.noise().is_some());
+        let (counts, class) = (info.counts, info.class);
+        let context = Context { hyper, states, names, scalars, counts, noise, matrix, class };
         self.groups.push(built);
         let first = self.parameters;
         self.parameters += params.len();
@@ -126,7 +139,7 @@ impl<'a, 'py> Gather<'a, 'py> {
                 Some(_) => param.clone(),
                 None => (first + index).into_pyobject(self.py)?.into_any(),
             };
-            if !self.row(&context, &key, param, grad)? {
+            if !self.row(&context, &key, first + index, param, grad)? {
                 return Ok(false);
             }
         }
@@ -165,6 +178,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         &mut self,
         context: &Context<'py>,
         key: &Object<'py>,
+        number: usize,
         param: Object<'py>,
         grad: Object<'py>,
     ) -> PyResult<bool> {
@@ -180,10 +194,13 @@ impl<'a, 'py> Gather<'a, 'py> {
         let (first, spans) = (self.held.len(), self.spans.len());
         self.held.push(param);
         self.held.push(grad);
+        let scalars = self.scalars.len();
         let (counter, fresh) = self.states(context, key, first)?;
-        let x = match self.fit(first, x.as_ref())? {
+        // Noise follows the indices of elements, so they have to lie in that order.
+        let ordered = !context.noise || x.is_some_and(|x| x.is_empty() || x.is_row_major());
+        let x = match ordered && self.fit(first, x.as_ref())? {
             true => x,
-            false => self.conform(first, x)?,
+            false => self.conform(first, x, !ordered)?,
         };
         let Some(x) = x else { return Ok(false) };
         let (t, counter) = match counter {
@@ -213,6 +230,9 @@ impl<'a, 'py> Gather<'a, 'py> {
             spans,
             states: context.states.len(),
             counter,
+            scalars,
+            lengths: context.scalars.iter().map(|scalar| scalar.len).collect(),
+            number,
             direction,
         });
         Ok(true)
@@ -223,8 +243,8 @@ impl<'a, 'py> Gather<'a, 'py> {
         self.entries.next_if(|(next, _)| next.is(key)).map(|(_, entry)| entry)
     }
 
-    /// Adds the states of a parameter, held from `first` on; returns its counter, and whether any
-    /// state is new.
+    /// Adds the states of a parameter, held from `first` on, and its scalars; returns its counter,
+    /// and whether any state is new.
     fn states(
         &mut self,
         context: &Context<'py>,
@@ -244,18 +264,27 @@ impl<'a, 'py> Gather<'a, 'py> {
             entry.get_item(name).map(|value| value.filter(|value| !value.is_none()))
         };
         let step = intern!(py, "step");
-        let mut missing: Vec<(Bound<'py, PyString>, f64)> = Vec::new();
+        let mut missing: Vec<Spec<Bound<'py, PyString>>> = Vec::new();
         let mut counter = if context.counts { find(step)? } else { None };
         if context.counts && counter.is_none() {
-            missing.push((step.clone(), 0.0));
+            missing.push((step.clone(), "counter", 0.0, 1));
         }
         let mut values: [Option<Object<'py>>; MAX_STATE] = Default::default();
         let specs = || context.names.iter().zip(&context.states);
         for (value, (name, state)) in values.iter_mut().zip(specs()) {
             *value = find(name)?;
             if value.is_none() {
-                missing.push((name.clone(), state.std));
+                missing.push(spec(state, name.clone()));
             }
+        }
+        let mut scalars = Vec::new();
+        for scalar in &context.scalars {
+            let name = PyString::intern(py, scalar.name);
+            let found = find(&name)?;
+            if found.is_none() {
+                missing.push(scalar_spec(scalar, name.clone()));
+            }
+            scalars.push((name, found));
         }
         let fresh = !missing.is_empty();
         if fresh {
@@ -270,16 +299,39 @@ impl<'a, 'py> Gather<'a, 'py> {
             if context.counts && counter.is_none() {
                 counter = new.get_item(step)?;
             }
+            for (name, value) in scalars.iter_mut().filter(|(_, value)| value.is_none()) {
+                *value = new.get_item(&*name)?;
+            }
             self.pending.push(Pending { key: key.clone(), entry, new });
+        }
+        for ((name, value), Scalar { len, .. }) in scalars.into_iter().zip(&context.scalars) {
+            let span = match &value {
+                Some(value) => self.view(value)?.filter(|view| view.cpu && view.is_dense()),
+                None => None,
+            };
+            let span = span.and_then(|view| view.span()).filter(|s| s.numbers(*len).is_some());
+            self.scalars.push(span.ok_or_else(|| {
+                let allowed = format!("{len} float32 or float64 numbers on the CPU");
+                let given = value.as_ref().map_or_else(|| "nothing".to_owned(), repr);
+                let fix = "load the checkpoint with load_state_dict";
+                Error::kind(format!("state \"{name}\""), allowed, given, fix)
+            })?);
+            self.kept.extend(value);
         }
         self.held.extend(values.into_iter().flatten());
         Ok((counter, fresh))
     }
 
-    /// For tensors that do not fit: the host supplies stand-ins or says what is wrong. Returns the
+    /// For tensors that do not fit: the host supplies stand-ins (in the order of indices if
+    /// `ordered`) or says what is wrong. Returns the
     /// view of the parameter's; none if the gradient is out of the core's reach.
     #[cold]
-    fn conform(&mut self, first: usize, x: Option<Array>) -> PyResult<Option<Array>> {
+    fn conform(
+        &mut self,
+        first: usize,
+        x: Option<Array>,
+        ordered: bool,
+    ) -> PyResult<Option<Array>> {
         let g = self.view(&self.held[first + 1])?;
         if !self.on_cpu(g.as_ref(), &self.held[first + 1])? {
             return Ok(None);
@@ -301,7 +353,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         }
         let originals = self.held[first..].to_vec();
         let tensors = PyList::new(self.py, &originals)?;
-        let stand_ins = self.host.call_method1(intern!(self.py, "conform"), (tensors,))?;
+        let stand_ins = self.host.call_method1(intern!(self.py, "conform"), (tensors, ordered))?;
         self.held.truncate(first);
         self.held.extend(stand_ins.cast_into::<PyList>()?.iter());
         for (place, pair) in originals.iter().zip(&self.held[first..]).enumerate() {
@@ -427,7 +479,8 @@ impl<'a, 'py> Gather<'a, 'py> {
         let py = self.py;
         let parameters: Result<Vec<Parameter<'_>>> =
             self.rows.iter().map(|row| self.parameter(row)).collect();
-        let report = self.step(&mut parameters?, options)?;
+        let mut parameters = parameters?;
+        let report = self.step(&mut parameters, options)?;
         if report.skipped {
             return Ok((report, PyList::empty(py)));
         }
@@ -438,6 +491,14 @@ impl<'a, 'py> Gather<'a, 'py> {
         for row in &self.rows {
             if let Some(counter) = &row.counter {
                 counter.set_scalar(row.t as f64);
+            }
+        }
+        for (row, parameter) in self.rows.iter().zip(&parameters) {
+            let mut rest = &parameter.scalars[..];
+            for (span, &len) in self.scalars[row.scalars..].iter().zip(&row.lengths) {
+                let (numbers, tail) = rest.split_at(len);
+                span.set_numbers(numbers);
+                rest = tail;
             }
         }
         for pair in &self.stand_ins {
@@ -456,7 +517,13 @@ impl<'a, 'py> Gather<'a, 'py> {
         let (x, g) = unsafe { (x.tensor(), g.read()) };
         // SAFETY: as above.
         let states = states.iter().map(|span| unsafe { span.tensor() });
-        let parameter = Parameter::new(row.group, row.t, x, g, states)?;
+        let mut parameter = Parameter::new(row.group, row.t, x, g, states)?;
+        parameter.number = Some(row.number as u64);
+        let scalars = self.scalars[row.scalars..].iter().zip(&row.lengths);
+        let numbers =
+            scalars.clone().flat_map(|(span, &len)| span.numbers(len).unwrap_or_default());
+        let parameter =
+            parameter.scalars(numbers.collect(), scalars.clone().any(|(s, _)| s.is_single()));
         Ok(match &row.direction {
             None => parameter,
             Some((_, span, shape, column_major)) => {
@@ -493,6 +560,24 @@ impl<'a, 'py> Gather<'a, 'py> {
             None => Ok(result?),
         }
     }
+}
+
+/// How the host is to make one buffer: name, kind, a value of that kind, how many numbers.
+pub type Spec<N> = (N, &'static str, f64, usize);
+
+/// The specification of a state buffer.
+pub fn spec<N>(state: &State, name: N) -> Spec<N> {
+    match state.start {
+        Start::Constant(value) => (name, "constant", value, 1),
+        Start::Normal(deviation) => (name, "normal", deviation, 1),
+        Start::Columns(share) => (name, "columns", share, 1),
+        Start::Noise => (name, "noise", 0.0, 0),
+    }
+}
+
+/// The specification of numbers beside the buffers.
+pub fn scalar_spec<N>(scalar: &Scalar, name: N) -> Spec<N> {
+    (name, if scalar.wide { "wide" } else { "counter" }, scalar.start, scalar.len)
 }
 
 /// Calls the host's orthogonalization on the tensor behind a direction.

@@ -11,6 +11,7 @@ from typing_extensions import Unpack, override
 
 from thalweg import _core
 from thalweg._registry import Rule, rules
+from thalweg._views import exchange
 from thalweg.optim import plain
 from thalweg.optim.host import TorchHost
 
@@ -39,10 +40,21 @@ class Optimizer(torch.optim.Optimizer):
 
     rule: ClassVar[str]
     eager_state: ClassVar[bool] = False
-    # The formula in plain torch: (x, g, *states, t, **hyperparameters) -> (step, *new states).
+    # Whether a sparse gradient means the same as the dense one of its values.
+    sparse: ClassVar[bool] = False
+    # Whether a step needs the loss that the closure returns.
+    needs_loss: ClassVar[bool] = False
+    # The formula in plain torch: (x, g, *states, **context) -> (step, *new states). The context
+    # holds the hyperparameters, `t`, and what else `plain` knows; scalars are changed in place.
     reference: ClassVar[Callable[..., tuple[Tensor, ...]]]
     # From the masked direction to the step, with the hyperparameters; only for rules on matrices.
     finish: ClassVar[Callable[..., Tensor] | None] = None
+    # From (x, decayed x, step) to the new x, with the hyperparameters; x - step if there is none.
+    retract: ClassVar[Callable[..., Tensor] | None] = None
+    # The rate of decoupled decay, from the context.
+    rate: ClassVar[Callable[..., float]] = staticmethod(lambda lr, **_: float(lr))
+    # From the gradients of all parameters to more context; only for rules that look at all.
+    shared: ClassVar[Callable[[list[Tensor]], dict[str, Any]] | None] = None
 
     def __init__(self, params: Params, hyper: dict[str, Any], engine: EngineOptions) -> None:
         options: dict[str, Any] = dict(engine)
@@ -110,9 +122,33 @@ class Optimizer(torch.optim.Optimizer):
         if self.eager_state:
             host = TorchHost(self)
             group = self.param_groups[-1]
-            missing = [("step", 0.0), *_core.optim_states(self.rule, group)]
+            missing = [("step", "counter", 0.0, 1), *_core.optim_states(self.rule, group)]
             for p in group["params"]:
                 self.state[p] = host.init(p, missing, group)
+
+    def eval(self) -> None:
+        """Put the point to use into the parameters.
+
+        Nothing changes where gradients are taken at that point, as most rules do.
+        """
+        self._exchange("eval")
+
+    def train(self) -> None:
+        """Put the point where gradients are taken back into the parameters."""
+        self._exchange("train")
+
+    @torch.no_grad()
+    def _exchange(self, mode: Literal["eval", "train"]) -> None:
+        for group in self.param_groups:
+            views = _core.optim_traits(self.rule, group)["views"]
+            if views is None or group["train_mode"] is (mode == "train"):
+                continue
+            for p in group["params"]:
+                if state := self.state.get(p):
+                    buffers = {"param": p.to(state_dtype(p)), **state}
+                    for name, value in exchange(views[mode], buffers).items():
+                        (p if name == "param" else state[name]).copy_(value)
+            group["train_mode"] = mode == "train"
 
     @override
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -146,14 +182,22 @@ class Optimizer(torch.optim.Optimizer):
             # The core reads the rest.
             if group["state_dtype"] != "float32" or group["differentiable"]:
                 self._check(group)
+            if group.get("train_mode", True) is not True:
+                raise ValueError(
+                    f"train_mode must be True for a step of {type(self).__name__}, got "
+                    f"{group['train_mode']!r}; call optimizer.train() first"
+                )
+        value = None
+        if self.needs_loss and loss is not None:
+            value = float(loss.detach() if isinstance(loss, Tensor) else loss)
         stepped = None
         if not torch.compiler.is_compiling():
             groups = [(self.rule, group, group["params"], None) for group in self.param_groups]
             host = TorchHost(self)
-            stepped = _core.optim_step(groups, self.state, host, scale, self.on_nonfinite)
+            stepped = _core.optim_step(groups, self.state, host, scale, self.on_nonfinite, value)
         if stepped is None:
             with torch.no_grad():
-                plain.step(self, scale)
+                plain.step(self, scale, value)
         elif stepped[0]:
             _bump_versions(stepped[0])
         return loss
@@ -178,9 +222,16 @@ class Optimizer(torch.optim.Optimizer):
         saved = loaded["state"]
         numbers = [n for group in loaded["param_groups"] for n in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
+        scalars = {
+            p: {name for name, *_ in _core.optim_traits(self.rule, group)["scalars"]}
+            for group in self.param_groups
+            for p in group["params"]
+        }
         for number, p in zip(numbers, params, strict=True):
             for key, value in saved.get(number, {}).items():
-                if isinstance(value, Tensor) and value.is_floating_point() and key != "step":
+                if key in scalars[p]:
+                    self.state[p][key] = value.detach().cpu().clone()
+                elif isinstance(value, Tensor) and value.is_floating_point() and key != "step":
                     dtype = state_dtype(p)
                     if self.state[p][key].dtype != dtype:
                         self.state[p][key] = value.detach().to(p.device, dtype, copy=True)
@@ -206,6 +257,22 @@ class Optimizer(torch.optim.Optimizer):
                 step = self.state.get(p, {}).get("step")
                 if step is not None and not isinstance(step, Tensor):
                     self.state[p]["step"] = torch.tensor(float(step), dtype=torch.float32)
+
+
+def named_decay(decoupled: bool, engine: EngineOptions) -> bool:
+    """Bring torch's switch `decoupled_weight_decay` and the option `decay` to one meaning.
+
+    Raises
+    ------
+    ValueError
+        If they contradict each other.
+    """
+    if decoupled and engine.setdefault("decay", "decoupled") != "decoupled":
+        raise ValueError(
+            f"decoupled_weight_decay must be False with decay={engine['decay']!r}, got True; leave "
+            "it out"
+        )
+    return engine.get("decay") == "decoupled"
 
 
 def state_dtype(p: Tensor) -> torch.dtype:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from optim.formulas import FORMULAS
 
 # A vector of odd length, a matrix that fills no whole SIMD vector, a kernel of a convolution.
 SHAPES = ((7,), (33, 17), (3, 4, 5, 5))
@@ -34,11 +35,42 @@ class Case:
     @property
     def exact(self) -> float:
         """Relative tolerance in float64: wider where sums over the tensor enter."""
-        return 1e-9 if self.rule == "muon" else 1e-12
+        return 1e-9 if self.sums else 1e-12
+
+    @property
+    def sums(self) -> bool:
+        """Whether sums over elements enter, whose order a layout changes."""
+        return self.rule in SUMS or self.options.get("preconditioner") in ENERGIES
+
+    @property
+    def alone(self) -> bool:
+        """Whether a parameter's step depends on nothing but that parameter."""
+        return self.rule not in (JOINT, "curlsgd") and not self.noisy
+
+    @property
+    def noisy(self) -> bool:
+        """Whether noise enters."""
+        hot = self.options.get("temperature", 1.0), self.options.get("kappa", 1.0)
+        return self.rule in ("sgld", "dalelangevin") and 0.0 not in hot
+
+    @property
+    def glides(self) -> bool:
+        """Whether parameters still move at a rate of 0."""
+        return self.rule in GLIDES
+
+    @property
+    def additive(self) -> bool:
+        """Whether a step takes a parameter anywhere, through 0 too."""
+        return self.rule not in ("exponentiatedgradient", "dalelangevin")
 
     def __str__(self) -> str:
         return "-".join([self.rule, *(f"{k}={v}" for k, v in self.options.items())])
 
+
+SUMS = ("muon", "adaptivebraking", "optimisticamsgrad", "normalizedgd")
+ENERGIES = ("identity", "entropy", "log_barrier")
+JOINT = "normalizedgd"
+GLIDES = ("triplemomentum", "acceleratedsgd", "optimisticamsgrad", "schedulefreeadamw")
 
 CASES = [
     Case("sgd", lr=1e-2),
@@ -227,4 +259,5 @@ ORACLES = {
     "adamomentum": adamomentum,
     "muon": muon,
     "adamax": adamax,
+    **FORMULAS,
 }

@@ -20,6 +20,7 @@ SHARED = [
     ("Adam", {"betas": (0.5, 0.9), "eps": 1e-3, "maximize": True}),
     ("AdamW", {}),
     ("Adamax", {"weight_decay": 0.1}),
+    ("Adamax", {"betas": (0.5, 0.9), "eps": 1e-3, "maximize": True}),
     ("AdamW", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
 ]
 
@@ -51,6 +52,8 @@ def gap(name, options, dtype, lr=1e-3):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-6)])
 @pytest.mark.parametrize(("name", "options"), SHARED, ids=str)
 def test_agrees_with_torch(name, options, dtype, tolerance):
+    # torch's NAdam rounds a parameter twice a step.
+    tolerance *= 1.5 if name == "NAdam" else 1.0
     assert gap(name, options, dtype) <= tolerance
 
 

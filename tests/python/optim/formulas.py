@@ -1,0 +1,81 @@
+"""Formulas of the newer rules in plain float64 numpy, for `rules`; see there for their form.
+
+Besides hyperparameters, `h` holds the `number` of the parameter, the `norm` of all gradients, and
+`own`: form and strength of the decay where the rule applies it itself, as `OWN_DECAY` says. Only
+random numbers come from the product: those of a seed are part of its contract.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+
+from thalweg import _core
+
+# The loss that every step of the battery is told.
+LOSS = 2.0
+
+
+def _state(s, name, x, start=0.0):
+    return s.setdefault(name, np.full_like(x, start))
+
+
+def _normal(x, h, t):
+    draws = np.empty(x.size)
+    _core.optim_normal(draws, int(h["seed"]), h["number"] << 40 | t)
+    return draws.reshape(x.shape)
+
+
+def _predict(seen, n, h):
+    """Regularized nonlinear acceleration over the last gradients, the newest last."""
+    if len(seen) < n or n == 1:
+        return seen[-1]
+    u = np.stack([(b - a).ravel() for a, b in itertools.pairwise(seen)], axis=1)
+    square = u.T @ u
+    norm = np.linalg.norm(square)
+    if norm == 0:
+        return seen[-1]
+    z = np.linalg.solve(square / norm + h["lam"] * np.eye(n - 1), np.ones(n - 1))
+    return sum(c * q for c, q in zip(z / z.sum(), seen[1:], strict=True))
+
+
+FORMULAS = {
+    f.__name__: f
+    for f in (
+    )
+}
+
+
+def _multiplies(h):
+    return h["geometry"] == "multiplicative"
+
+
+# Forms of decay that a rule applies itself.
+OWN_DECAY = {
+    "schedulefreeadamw": lambda h: ("decoupled", "cautious"),
+    "aegd": lambda h: ("coupled",) if h["preconditioner"] is None else (),
+    "exponentiatedgradient": lambda h: ("coupled",) if _multiplies(h) else (),
+}
+
+
+def rate(rule, h):
+    """Return the rate of decoupled decay."""
+    if rule == "triplemomentum":
+        if h["method"] == "triple":
+            return h["lr"] * (2 - math.sqrt(h["mu"] / h["L"])) / h["L"]
+        if h["method"] == "heavy_ball":
+            return h["lr"] * 4 / (math.sqrt(h["L"]) + math.sqrt(h["mu"])) ** 2
+        return h["lr"] / h["L"]
+    return h["lr"]
+
+
+def move(rule, x, u, h):
+    """Return the moved parameter, for rules that do not just subtract; x is decayed already."""
+    limit = h.get("max_log_step")
+    if rule == "dalelangevin" and h["sampler"] == "dale":
+        return np.exp(np.clip(-np.sign(x) * u, -limit, limit))
+    if rule == "exponentiatedgradient" and _multiplies(h):
+        return np.exp(np.clip(-np.sign(x) * u, -limit, limit))
+    return None

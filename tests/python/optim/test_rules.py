@@ -1,0 +1,99 @@
+"""What single rules promise beyond their formula."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+from optim.harness import feed, gradients, parameters, wide
+from torch.nn import Parameter
+
+from thalweg import optim, steps
+
+F64 = torch.float64
+
+
+def quadratic(optimizer, p, scale, goal, count):
+    """Step down 0.5 * sum(scale * (p - goal)**2); return its values."""
+    losses = []
+    for _ in range(count):
+
+        def closure():
+            optimizer.zero_grad()
+            loss = 0.5 * (scale * (p - goal) ** 2).sum()
+            loss.backward()
+            losses.append(loss.item())
+            return loss
+
+        optimizer.step(closure)
+    return losses
+
+
+# Schedule-Free AdamW, and whatever else has two points
+
+
+TWO_POINTS = [
+]
+two_points = pytest.mark.parametrize(("name", "options"), TWO_POINTS, ids=str)
+
+
+def run(name, options, count=5, shapes=((4, 3), (5,))):
+    params = parameters(shapes)
+    optimizer = getattr(optim, name)(params, **options)
+    feed(optimizer, params, gradients(shapes, F64, count))
+    return optimizer, params
+
+
+def test_one_point_has_no_modes():
+    optimizer, params = run("Adam", {})
+    before = [p.detach().clone() for p in params]
+    optimizer.eval()
+    feed(optimizer, params, gradients(((4, 3), (5,)), F64, 1))
+    assert not torch.equal(params[0], before[0])
+
+
+# Adaptive Braking
+
+
+# Tuned momentum
+
+
+def zigzag(p):
+    """Gradient of a 25-smooth, 1-strongly convex function on which the heavy ball cycles."""
+    x = p.detach()
+    return torch.where(x < 1, 25 * x, torch.where(x < 2, x + 24, 25 * x - 24))
+
+
+        # A step at w = 1 is not ahead: the first momentum is (1 - 1) / 1.618 = 0.
+
+
+# Energies
+
+
+# Signs
+
+
+# Noise
+
+
+# Norms, signs of whole neurons, predictions, gates
+
+
+# Shared with torch
+
+
+def test_adagrad_has_its_state_from_the_start():
+    ours, theirs = (
+        module.Adagrad(parameters(((2, 3),)), initial_accumulator_value=0.5)
+        for module in (optim, torch.optim)
+    )
+    a, b = (next(iter(o.state_dict()["state"].values())) for o in (ours, theirs))
+    assert sorted(a) == sorted(b)
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
