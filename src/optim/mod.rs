@@ -44,4 +44,5 @@ registry! {
     gravity::Gravity,
     adamomentum::AdaMomentum,
     muon::Muon,
+    nadam::NAdam,
 }

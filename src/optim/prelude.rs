@@ -3,7 +3,9 @@
 pub(crate) use super::hyper::{
     Coefficient, Count, Decay, EpsMode, Flag, NonNegative, Optional, Positive, Seed, choice,
 };
-pub(crate) use super::rule::{Launch, Probe, Reduce, Rule, Start, State, Step, rule, zeros};
+pub(crate) use super::rule::{
+    Launch, Probe, Reduce, Rule, Scalar, Start, State, Step, rule, scalar, zeros,
+};
 pub(crate) use crate::engine::Real;
 pub(crate) use crate::engine::{Error, Result};
 pub(crate) use crate::linalg::newton_schulz::NewtonSchulz;

@@ -10,5 +10,6 @@ from thalweg.optim.grams import Grams as Grams
 from thalweg.optim.gravity import Gravity as Gravity
 from thalweg.optim.lion import Lion as Lion
 from thalweg.optim.muon import Muon as Muon
+from thalweg.optim.nadam import NAdam as NAdam
 from thalweg.optim.optimizer import Optimizer as Optimizer
 from thalweg.optim.sgd import SGD as SGD

@@ -28,6 +28,20 @@ def _normal(x, h, t):
     return draws.reshape(x.shape)
 
 
+def nadam(x, g, s, t, h):
+    b1, b2 = h["betas"]
+    mu, ahead = (b1 * (1 - 0.5 * 0.96 ** (k * h["momentum_decay"])) for k in (t, t + 1))
+    product = s.get("mu_product", 1.0)
+    # torch keeps the product in float32, and so do we under torch, which has the key `foreach`.
+    kind = np.float32 if "foreach" in h else np.float64
+    product = s["mu_product"] = float(kind(product) * kind(mu))
+    m = s["exp_avg"] = b1 * _state(s, "exp_avg", x) + (1 - b1) * g
+    v = s["exp_avg_sq"] = b2 * _state(s, "exp_avg_sq", x) + (1 - b2) * g**2
+    root = np.sqrt(v / (1 - b2**t)) + h["eps"]
+    first = h["lr"] * (1 - mu) / (1 - product) * g / root
+    return first + h["lr"] * ahead / (1 - product * ahead) * m / root
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -44,6 +58,7 @@ def _predict(seen, n, h):
 FORMULAS = {
     f.__name__: f
     for f in (
+        nadam,
     )
 }
 

@@ -84,6 +84,7 @@ CASES = [
     Case("adamomentum", lr=1e-3),
     Case("muon", lr=1e-2, shapes=MATRICES),
     Case("adamax", lr=1e-2),
+    Case("nadam", lr=1e-2),
 ]
 
 VARIANTS = [
@@ -107,6 +108,7 @@ VARIANTS = [
         options={"ns_steps": 3, "ns_coefficients": (3.0, -3.2, 1.2)},
         shapes=MATRICES,
     ),
+    Case("nadam", lr=1e-2, options={"betas": (0.5, 0.9), "momentum_decay": 0.1, "eps": 1e-3}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

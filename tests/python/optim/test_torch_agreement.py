@@ -21,6 +21,10 @@ SHARED = [
     ("AdamW", {}),
     ("Adamax", {"weight_decay": 0.1}),
     ("Adamax", {"betas": (0.5, 0.9), "eps": 1e-3, "maximize": True}),
+    ("NAdam", {}),
+    ("NAdam", {"momentum_decay": 0.1, "betas": (0.5, 0.9), "eps": 1e-3, "maximize": True}),
+    ("NAdam", {"weight_decay": 0.1}),
+    ("NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
     ("AdamW", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
 ]
 

@@ -285,6 +285,8 @@ SHARED = [
     ("AdamW", {}),
     ("Muon", {}),
     ("Adamax", {}),
+    ("NAdam", {"momentum_decay": 0.1}),
+    ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
 ]
 
 
