@@ -45,4 +45,5 @@ registry! {
     adamomentum::AdaMomentum,
     muon::Muon,
     nadam::NAdam,
+    radam::RAdam,
 }

@@ -220,3 +220,20 @@ class NAdam(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class RAdam(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

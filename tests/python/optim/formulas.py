@@ -42,6 +42,19 @@ def nadam(x, g, s, t, h):
     return first + h["lr"] * ahead / (1 - product * ahead) * m / root
 
 
+def radam(x, g, s, t, h):
+    b1, b2 = h["betas"]
+    m = s["exp_avg"] = b1 * _state(s, "exp_avg", x) + (1 - b1) * g
+    v = s["exp_avg_sq"] = b2 * _state(s, "exp_avg_sq", x) + (1 - b2) * g**2
+    last = 2 / (1 - b2) - 1
+    rho = last - 2 * t * b2**t / (1 - b2**t)
+    mean = m / (1 - b1**t)
+    if rho <= 5:
+        return h["lr"] * mean
+    rect = math.sqrt((rho - 4) * (rho - 2) * last / ((last - 4) * (last - 2) * rho))
+    return h["lr"] * mean * rect * math.sqrt(1 - b2**t) / (np.sqrt(v) + h["eps"])
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -59,6 +72,7 @@ FORMULAS = {
     f.__name__: f
     for f in (
         nadam,
+        radam,
     )
 }
 

@@ -85,6 +85,7 @@ CASES = [
     Case("muon", lr=1e-2, shapes=MATRICES),
     Case("adamax", lr=1e-2),
     Case("nadam", lr=1e-2),
+    Case("radam", lr=1e-2),
 ]
 
 VARIANTS = [
@@ -109,6 +110,7 @@ VARIANTS = [
         shapes=MATRICES,
     ),
     Case("nadam", lr=1e-2, options={"betas": (0.5, 0.9), "momentum_decay": 0.1, "eps": 1e-3}),
+    Case("radam", lr=1e-2, options={"betas": (0.5, 0.9), "eps": 1e-3}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -169,6 +169,7 @@ ROSENBROCK = {
     "gravity": (0.3, 3000),
     "adamomentum": (0.01, 3000),
     "muon": (0.02, 3000),
+    "radam": (0.02, 3000),
 }
 
 

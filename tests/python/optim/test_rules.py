@@ -97,3 +97,16 @@ def test_adagrad_has_its_state_from_the_start():
     assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.parametrize("name", ["NAdam", "RAdam"])
+def test_the_switch_of_torch_and_the_form_of_decay_agree(name):
+    make = getattr(optim, name)
+    (p,) = parameters(((2,),))
+    assert make([p], decoupled_weight_decay=True).defaults["decay"] == "decoupled"
+    assert make([p], decay="decoupled").defaults["decoupled_weight_decay"] is True
+    assert make([p]).defaults["decay"] == "coupled"
+    with pytest.raises(
+        ValueError, match="decoupled_weight_decay must be False with decay='cautious'"
+    ):
+        make([p], decoupled_weight_decay=True, decay="cautious")
+
+

@@ -25,6 +25,9 @@ SHARED = [
     ("NAdam", {"momentum_decay": 0.1, "betas": (0.5, 0.9), "eps": 1e-3, "maximize": True}),
     ("NAdam", {"weight_decay": 0.1}),
     ("NAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {}),
+    ("RAdam", {"betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.1}),
+    ("RAdam", {"weight_decay": 0.1, "decoupled_weight_decay": True, "maximize": True}),
     ("AdamW", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
 ]
 

@@ -287,6 +287,7 @@ SHARED = [
     ("Adamax", {}),
     ("NAdam", {"momentum_decay": 0.1}),
     ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
 ]
 
 
