@@ -46,4 +46,5 @@ registry! {
     muon::Muon,
     nadam::NAdam,
     radam::RAdam,
+    adagrad::Adagrad,
 }

@@ -237,3 +237,21 @@ class RAdam(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class Adagrad(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        lr_decay: float = ...,
+        initial_accumulator_value: float = ...,
+        eps: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

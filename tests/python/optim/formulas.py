@@ -55,6 +55,11 @@ def radam(x, g, s, t, h):
     return h["lr"] * mean * rect * math.sqrt(1 - b2**t) / (np.sqrt(v) + h["eps"])
 
 
+def adagrad(x, g, s, t, h):
+    total = s["sum"] = _state(s, "sum", x, h["initial_accumulator_value"]) + g**2
+    return h["lr"] / (1 + (t - 1) * h["lr_decay"]) * g / (np.sqrt(total) + h["eps"])
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -73,6 +78,7 @@ FORMULAS = {
     for f in (
         nadam,
         radam,
+        adagrad,
     )
 }
 

@@ -170,6 +170,7 @@ ROSENBROCK = {
     "adamomentum": (0.01, 3000),
     "muon": (0.02, 3000),
     "radam": (0.02, 3000),
+    "adagrad": (0.5, 3000),
 }
 
 

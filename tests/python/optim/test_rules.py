@@ -87,6 +87,27 @@ def zigzag(p):
 # Shared with torch
 
 
+@pytest.mark.parametrize("force_plain", [False, True], ids=["core", "plain"])
+def test_adagrad_takes_sparse_gradients_as_torch_does(force_plain, monkeypatch):
+    if force_plain:
+        monkeypatch.setattr("thalweg._core.optim_step", lambda *_: None)
+    finals = []
+    for module in (optim, torch.optim):
+        (p,) = parameters(((6, 3),))
+        optimizer = module.Adagrad([p], lr=0.1)
+        for rows in ([0, 2, 2], [5, 2, 1]):
+            values = torch.arange(9, dtype=F64).reshape(3, 3)
+            p.grad = torch.sparse_coo_tensor([rows], values, (6, 3), check_invariants=True)
+            optimizer.step()
+        finals.append(wide(p))
+    np.testing.assert_allclose(*finals, rtol=1e-12)
+    optimizer = optim.Adagrad([p], weight_decay=0.1)
+    with pytest.raises(
+        RuntimeError, match="weight_decay must be 0 for a sparse gradient in Adagrad"
+    ):
+        optimizer.step()
+
+
 def test_adagrad_has_its_state_from_the_start():
     ours, theirs = (
         module.Adagrad(parameters(((2, 3),)), initial_accumulator_value=0.5)

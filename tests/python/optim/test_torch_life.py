@@ -288,6 +288,7 @@ SHARED = [
     ("NAdam", {"momentum_decay": 0.1}),
     ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
     ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
 ]
 
 
