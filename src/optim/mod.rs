@@ -47,4 +47,5 @@ registry! {
     nadam::NAdam,
     radam::RAdam,
     adagrad::Adagrad,
+    adadelta::Adadelta,
 }

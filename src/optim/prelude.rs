@@ -1,7 +1,8 @@
 //! What a rule's file needs.
 
 pub(crate) use super::hyper::{
-    Coefficient, Count, Decay, EpsMode, Flag, NonNegative, Optional, Positive, Seed, choice,
+    Coefficient, Count, Decay, EpsMode, Flag, Fraction, NonNegative, Optional, Positive, Seed,
+    choice,
 };
 pub(crate) use super::rule::{
     Launch, Probe, Reduce, Rule, Scalar, Start, State, Step, rule, scalar, zeros,

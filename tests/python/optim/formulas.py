@@ -60,6 +60,15 @@ def adagrad(x, g, s, t, h):
     return h["lr"] / (1 + (t - 1) * h["lr_decay"]) * g / (np.sqrt(total) + h["eps"])
 
 
+def adadelta(x, g, s, t, h):
+    rho, eps = h["rho"], h["eps"]
+    square = s["square_avg"] = rho * _state(s, "square_avg", x) + (1 - rho) * g**2
+    old = _state(s, "acc_delta", x)
+    delta = np.sqrt(old + eps) / np.sqrt(square + eps) * g
+    s["acc_delta"] = rho * old + (1 - rho) * delta**2
+    return h["lr"] * delta
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -79,6 +88,7 @@ FORMULAS = {
         nadam,
         radam,
         adagrad,
+        adadelta,
     )
 }
 

@@ -87,6 +87,7 @@ CASES = [
     Case("nadam", lr=1e-2),
     Case("radam", lr=1e-2),
     Case("adagrad", lr=1e-1),
+    Case("adadelta", lr=1.0),
 ]
 
 VARIANTS = [
@@ -113,6 +114,7 @@ VARIANTS = [
     Case("nadam", lr=1e-2, options={"betas": (0.5, 0.9), "momentum_decay": 0.1, "eps": 1e-3}),
     Case("radam", lr=1e-2, options={"betas": (0.5, 0.9), "eps": 1e-3}),
     Case("adagrad", lr=1e-1, options={"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
+    Case("adadelta", lr=0.5, options={"rho": 0.5, "eps": 1e-3}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -125,6 +125,7 @@ QUADRATIC = {
     "gravity": (1.0, 1000),
     "adamomentum": (0.02, 400),
     "muon": (0.05, 300),
+    "adadelta": (10.0, 1000),
 }
 
 
@@ -171,6 +172,7 @@ ROSENBROCK = {
     "muon": (0.02, 3000),
     "radam": (0.02, 3000),
     "adagrad": (0.5, 3000),
+    "adadelta": (10.0, 3000),
 }
 
 

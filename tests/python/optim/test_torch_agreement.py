@@ -31,6 +31,8 @@ SHARED = [
     ("Adagrad", {}),
     ("Adagrad", {"lr_decay": 0.1, "weight_decay": 0.1}),
     ("Adagrad", {"initial_accumulator_value": 0.5, "eps": 1e-3, "maximize": True}),
+    ("Adadelta", {}),
+    ("Adadelta", {"rho": 0.5, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
     ("AdamW", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
 ]
 

@@ -289,6 +289,7 @@ SHARED = [
     ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
     ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
     ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
+    ("Adadelta", {"rho": 0.8}),
 ]
 
 
