@@ -48,4 +48,5 @@ registry! {
     radam::RAdam,
     adagrad::Adagrad,
     adadelta::Adadelta,
+    rmsprop::RMSprop,
 }

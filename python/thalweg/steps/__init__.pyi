@@ -272,3 +272,22 @@ class Adadelta(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class RMSprop(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        alpha: float = ...,
+        eps: float = ...,
+        momentum: float = ...,
+        centered: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

@@ -69,6 +69,18 @@ def adadelta(x, g, s, t, h):
     return h["lr"] * delta
 
 
+def rmsprop(x, g, s, t, h):
+    a = h["alpha"]
+    square = s["square_avg"] = a * _state(s, "square_avg", x) + (1 - a) * g**2
+    if h["centered"]:
+        mean = s["grad_avg"] = a * _state(s, "grad_avg", x) + (1 - a) * g
+        square = np.maximum(square - mean**2, 0.0)
+    d = g / (np.sqrt(square) + h["eps"])
+    if h["momentum"] > 0:
+        d = s["momentum_buffer"] = h["momentum"] * _state(s, "momentum_buffer", x) + d
+    return h["lr"] * d
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -89,6 +101,7 @@ FORMULAS = {
         radam,
         adagrad,
         adadelta,
+        rmsprop,
     )
 }
 

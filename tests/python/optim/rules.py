@@ -88,6 +88,7 @@ CASES = [
     Case("radam", lr=1e-2),
     Case("adagrad", lr=1e-1),
     Case("adadelta", lr=1.0),
+    Case("rmsprop", lr=1e-2),
 ]
 
 VARIANTS = [
@@ -115,6 +116,9 @@ VARIANTS = [
     Case("radam", lr=1e-2, options={"betas": (0.5, 0.9), "eps": 1e-3}),
     Case("adagrad", lr=1e-1, options={"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
     Case("adadelta", lr=0.5, options={"rho": 0.5, "eps": 1e-3}),
+    Case("rmsprop", lr=1e-2, options={"momentum": 0.9, "eps": 1e-3}),
+    Case("rmsprop", lr=1e-2, options={"centered": True, "alpha": 0.9, "eps": 1e-2}),
+    Case("rmsprop", lr=1e-2, options={"centered": True, "momentum": 0.5, "eps": 1e-2}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -131,3 +131,12 @@ def test_the_switch_of_torch_and_the_form_of_decay_agree(name):
         make([p], decoupled_weight_decay=True, decay="cautious")
 
 
+def test_a_centered_variance_below_zero_is_zero():
+    # In float32 the variance of equal gradients comes out negative, and torch makes NaN of it.
+    p = Parameter(torch.zeros(1000))
+    optimizer = optim.RMSprop([p], centered=True)
+    value = torch.linspace(0.1, 10, 1000)
+    for _ in range(2000):
+        p.grad = value
+        optimizer.step()
+    assert torch.isfinite(p).all()

@@ -33,6 +33,11 @@ SHARED = [
     ("Adagrad", {"initial_accumulator_value": 0.5, "eps": 1e-3, "maximize": True}),
     ("Adadelta", {}),
     ("Adadelta", {"rho": 0.5, "eps": 1e-3, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"alpha": 0.9, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"momentum": 0.9, "eps": 1e-3}),
+    ("RMSprop", {"centered": True, "alpha": 0.9}),
+    ("RMSprop", {"centered": True, "momentum": 0.5, "weight_decay": 0.1}),
     ("AdamW", {"amsgrad": True, "weight_decay": 0.1, "maximize": True}),
 ]
 

@@ -290,6 +290,8 @@ SHARED = [
     ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
     ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
     ("Adadelta", {"rho": 0.8}),
+    ("RMSprop", {"weight_decay": 0.1}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
 ]
 
 
