@@ -49,4 +49,5 @@ registry! {
     adagrad::Adagrad,
     adadelta::Adadelta,
     rmsprop::RMSprop,
+    schedulefreeadamw::ScheduleFreeAdamW,
 }

@@ -2,10 +2,10 @@
 
 pub(crate) use super::hyper::{
     Coefficient, Count, Decay, EpsMode, Flag, Fraction, NonNegative, Optional, Positive, Seed,
-    choice,
+    Whole, choice,
 };
 pub(crate) use super::rule::{
-    Launch, Probe, Reduce, Rule, Scalar, Start, State, Step, rule, scalar, zeros,
+    Launch, Probe, Reduce, Rule, Scalar, Start, State, Step, Views, rule, scalar, zeros,
 };
 pub(crate) use crate::engine::Real;
 pub(crate) use crate::engine::{Error, Result};

@@ -81,6 +81,27 @@ def rmsprop(x, g, s, t, h):
     return h["lr"] * d
 
 
+def schedulefreeadamw(x, g, s, t, h):
+    b1, b2 = h["betas"]
+    lr = h["lr"] * (t / h["warmup_steps"] if t < h["warmup_steps"] else 1.0)
+    s["lr_max"] = max(s.get("lr_max", 0.0), lr)
+    weight = t ** h["r"] * s["lr_max"] ** h["weight_lr_power"]
+    s["weight_sum"] = s.get("weight_sum", 0.0) + weight
+    c = weight / s["weight_sum"] if s["weight_sum"] > 0 else 0.0
+    z = s.get("z", x)
+    v = s["exp_avg_sq"] = b2 * _state(s, "exp_avg_sq", x) + (1 - b2) * g**2
+    n = g / (np.sqrt(v / (1 - b2**t)) + h["eps"])
+    if "decoupled" in h["own"]:
+        n = n + h["own"]["decoupled"] * x
+    if "cautious" in h["own"]:
+        n = n + h["own"]["cautious"] * np.where(np.sign(n) * np.sign(x) >= 0, x, 0.0)
+    # As published: y moves to z, then along n.
+    y = x + c * (z - x)
+    y = y + lr * (b1 * (1 - c) - 1) * n
+    s["z"] = z - lr * n
+    return x - y
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -102,6 +123,7 @@ FORMULAS = {
         adagrad,
         adadelta,
         rmsprop,
+        schedulefreeadamw,
     )
 }
 

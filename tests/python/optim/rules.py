@@ -89,6 +89,7 @@ CASES = [
     Case("adagrad", lr=1e-1),
     Case("adadelta", lr=1.0),
     Case("rmsprop", lr=1e-2),
+    Case("schedulefreeadamw", lr=1e-2),
 ]
 
 VARIANTS = [
@@ -119,6 +120,7 @@ VARIANTS = [
     Case("rmsprop", lr=1e-2, options={"momentum": 0.9, "eps": 1e-3}),
     Case("rmsprop", lr=1e-2, options={"centered": True, "alpha": 0.9, "eps": 1e-2}),
     Case("rmsprop", lr=1e-2, options={"centered": True, "momentum": 0.5, "eps": 1e-2}),
+    Case("schedulefreeadamw", lr=1e-2, options={"warmup_steps": 20, "r": 0.5, "eps": 1e-3}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -38,6 +38,7 @@ def quadratic(optimizer, p, scale, goal, count):
 
 
 TWO_POINTS = [
+    ("ScheduleFreeAdamW", {"lr": 0.05, "weight_decay": 0.1, "warmup_steps": 3}),
 ]
 two_points = pytest.mark.parametrize(("name", "options"), TWO_POINTS, ids=str)
 
@@ -49,12 +50,77 @@ def run(name, options, count=5, shapes=((4, 3), (5,))):
     return optimizer, params
 
 
+@two_points
+def test_eval_and_train_go_there_and_back(name, options):
+    optimizer, params = run(name, options)
+    before = [p.detach().clone() for p in params]
+    optimizer.train()
+    assert all(torch.equal(p, b) for p, b in zip(params, before, strict=True))
+    optimizer.eval()
+    after = [p.detach().clone() for p in params]
+    optimizer.eval()
+    assert all(torch.equal(p, b) for p, b in zip(params, after, strict=True))
+    assert not any(torch.equal(p, b) for p, b in zip(params, before, strict=True))
+    message = f"train_mode must be True for a step of {name}, got False; call optimizer.train()"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        optimizer.step()
+    optimizer.train()
+    for p, b in zip(params, before, strict=True):
+        torch.testing.assert_close(p.detach(), b, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", ["train", "eval"])
+@two_points
+def test_a_checkpoint_may_be_taken_in_either_mode(name, options, mode):
+    optimizer, params = run(name, options)
+    getattr(optimizer, mode)()
+    copies = [Parameter(p.detach().clone()) for p in params]
+    other = getattr(optim, name)(copies, **options)
+    other.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    for each in (optimizer, other):
+        each.eval()
+    assert all(torch.equal(p, q) for p, q in zip(params, copies, strict=True))
+    for each, mine in ((optimizer, params), (other, copies)):
+        each.train()
+        feed(each, mine, gradients(((4, 3), (5,)), F64, 2, seed=9))
+    assert all(torch.equal(p, q) for p, q in zip(params, copies, strict=True))
+
+
+@two_points
+def test_numpy_goes_the_same_way(name, options):
+    optimizer, params = run(name, options)
+    arrays = [p.detach().numpy().copy() for p in parameters(((4, 3), (5,)))]
+    rule = getattr(steps, name)(**options)
+    for row in gradients(((4, 3), (5,)), F64, 5):
+        rule.step(arrays, [g.numpy() for g in row])
+    optimizer.eval()
+    rule.eval(arrays)
+    for p, a in zip(params, arrays, strict=True):
+        np.testing.assert_allclose(a, wide(p), rtol=1e-12, atol=1e-14)
+    with pytest.raises(ValueError, match=re.escape(f"of {name}, got False; call train(params)")):
+        rule.step(arrays, [None, None])
+    rule.train(arrays)
+    rule.step(arrays, [None, None])
+
+
 def test_one_point_has_no_modes():
     optimizer, params = run("Adam", {})
     before = [p.detach().clone() for p in params]
     optimizer.eval()
     feed(optimizer, params, gradients(((4, 3), (5,)), F64, 1))
     assert not torch.equal(params[0], before[0])
+
+
+def test_schedule_free_evaluates_at_the_weighted_mean_of_its_iterates():
+    p = Parameter(torch.ones(3, dtype=F64))
+    optimizer = optim.ScheduleFreeAdamW([p], lr=0.1, betas=(0.8, 0.9))
+    zs = []
+    for k in range(20):
+        p.grad = (p.detach() * (k % 3 + 1)).clone()
+        optimizer.step()
+        zs.append(optimizer.state[p]["z"].clone())
+    optimizer.eval()
+    torch.testing.assert_close(p.detach(), torch.stack(zs).mean(0), rtol=1e-12, atol=1e-12)
 
 
 # Adaptive Braking
@@ -67,9 +133,6 @@ def zigzag(p):
     """Gradient of a 25-smooth, 1-strongly convex function on which the heavy ball cycles."""
     x = p.detach()
     return torch.where(x < 1, 25 * x, torch.where(x < 2, x + 24, 25 * x - 24))
-
-
-        # A step at w = 1 is not ahead: the first momentum is (1 - 1) / 1.618 = 0.
 
 
 # Energies
