@@ -50,4 +50,5 @@ registry! {
     adadelta::Adadelta,
     rmsprop::RMSprop,
     schedulefreeadamw::ScheduleFreeAdamW,
+    classp::CLASSP,
 }

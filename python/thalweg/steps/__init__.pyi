@@ -312,3 +312,23 @@ class ScheduleFreeAdamW(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class CLASSP(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        threshold: float = ...,
+        power: float = ...,
+        eps: float = ...,
+        apply_scaling: bool = ...,
+        gate: str = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

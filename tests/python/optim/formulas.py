@@ -102,6 +102,17 @@ def schedulefreeadamw(x, g, s, t, h):
     return x - y
 
 
+def classp(x, g, s, t, h):
+    total = _state(s, "grad_sum", x)
+    if h["gate"] == "tensor":
+        opened = np.full(x.shape, bool((g != 0).any()) and h["threshold"] < 1)
+    else:
+        opened = g**2 > h["threshold"]
+    total = s["grad_sum"] = total + opened * np.abs(g) ** h["power"]
+    scale = (h["eps"] + total) ** (-1 / h["power"]) if h["apply_scaling"] else 1.0
+    return h["lr"] * g * scale * opened
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -124,6 +135,7 @@ FORMULAS = {
         adadelta,
         rmsprop,
         schedulefreeadamw,
+        classp,
     )
 }
 

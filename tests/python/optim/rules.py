@@ -90,6 +90,7 @@ CASES = [
     Case("adadelta", lr=1.0),
     Case("rmsprop", lr=1e-2),
     Case("schedulefreeadamw", lr=1e-2),
+    Case("classp", lr=0.2, options={"threshold": 1e-4}),
 ]
 
 VARIANTS = [
@@ -121,6 +122,10 @@ VARIANTS = [
     Case("rmsprop", lr=1e-2, options={"centered": True, "alpha": 0.9, "eps": 1e-2}),
     Case("rmsprop", lr=1e-2, options={"centered": True, "momentum": 0.5, "eps": 1e-2}),
     Case("schedulefreeadamw", lr=1e-2, options={"warmup_steps": 20, "r": 0.5, "eps": 1e-3}),
+    Case("classp", lr=1e-1, options={"power": 2.0}),
+    Case("classp", lr=1e-1, options={"power": 1.5, "threshold": 0.0}),
+    Case("classp", lr=1e-2, options={"apply_scaling": False}),
+    Case("classp", lr=1e-1, options={"gate": "tensor"}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -126,6 +126,7 @@ QUADRATIC = {
     "adamomentum": (0.02, 400),
     "muon": (0.05, 300),
     "adadelta": (10.0, 1000),
+    "classp": (0.2, 2000),
 }
 
 
@@ -173,6 +174,7 @@ ROSENBROCK = {
     "radam": (0.02, 3000),
     "adagrad": (0.5, 3000),
     "adadelta": (10.0, 3000),
+    "classp": (2.0, 5000),
 }
 
 

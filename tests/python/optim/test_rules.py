@@ -147,6 +147,24 @@ def zigzag(p):
 # Norms, signs of whole neurons, predictions, gates
 
 
+def test_classp_without_a_gate_is_adagrad_with_epsilon_in_the_root():
+    params = parameters(((4, 3),))
+    x, grads, total = wide(params[0]), gradients(((4, 3),), F64, 10), 0.0
+    feed(optim.CLASSP(params, lr=0.1, power=2.0, threshold=0.0, eps=1e-3), params, grads)
+    for (g,) in grads:
+        total = total + g.numpy() ** 2
+        x = x - 0.1 * g.numpy() / np.sqrt(1e-3 + total)
+    np.testing.assert_allclose(wide(params[0]), x, rtol=1e-12)
+
+
+def test_classp_moves_single_weights_and_the_release_whole_tensors():
+    for gate, expected in (("element", [0.0, -1.0]), ("tensor", [-0.1, -1.0])):
+        p = Parameter(torch.zeros(2))
+        p.grad = torch.tensor([0.1, 1.0])
+        optim.CLASSP([p], lr=1.0, apply_scaling=False, gate=gate).step()
+        assert p.tolist() == pytest.approx(expected)
+
+
 # Shared with torch
 
 
