@@ -51,4 +51,5 @@ registry! {
     rmsprop::RMSprop,
     schedulefreeadamw::ScheduleFreeAdamW,
     classp::CLASSP,
+    aegd::AEGD,
 }

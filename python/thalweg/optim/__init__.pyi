@@ -7,6 +7,7 @@ from thalweg.optim.adamax import Adamax as Adamax
 from thalweg.optim.adamomentum import AdaMomentum as AdaMomentum
 from thalweg.optim.adamw import AdamW as AdamW
 from thalweg.optim.ademamix import AdEMAMix as AdEMAMix
+from thalweg.optim.aegd import AEGD as AEGD
 from thalweg.optim.classp import CLASSP as CLASSP
 from thalweg.optim.diffgrad import DiffGrad as DiffGrad
 from thalweg.optim.grams import Grams as Grams

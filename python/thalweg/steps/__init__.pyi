@@ -332,3 +332,21 @@ class CLASSP(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class AEGD(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        c: float = ...,
+        preconditioner: float | None = ...,
+        conserve_sum: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

@@ -113,6 +113,23 @@ def classp(x, g, s, t, h):
     return h["lr"] * g * scale * opened
 
 
+def aegd(x, g, s, t, h):
+    lr, root = h["lr"], math.sqrt(LOSS + h["c"])
+    if h["preconditioner"] is None:
+        d = g / (2 * root) + h["own"].get("coupled", 0.0) * x
+        r = s["energy"] = s.get("energy", np.full_like(x, root)) / (1 + 2 * lr * d**2)
+        return 2 * lr * r * d
+    metric = {"identity": np.ones_like(x), "entropy": 1 / x, "log_barrier": 1 / x**2}
+    inverse = 1 / metric[h["preconditioner"]]
+    if h["conserve_sum"]:
+        # T = A^-1 (I - B' (B A^-1 B')^-1 B A^-1) for B a row of ones.
+        v = inverse * (g - (inverse * g).sum() / inverse.sum()) / (2 * root)
+    else:
+        v = inverse * g / (2 * root)
+    s["energy"] = s.get("energy", root) / (1 + 2 * lr * (v * v / inverse).sum())
+    return 2 * lr * s["energy"] * v
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -136,6 +153,7 @@ FORMULAS = {
         rmsprop,
         schedulefreeadamw,
         classp,
+        aegd,
     )
 }
 

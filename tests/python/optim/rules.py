@@ -91,6 +91,7 @@ CASES = [
     Case("rmsprop", lr=1e-2),
     Case("schedulefreeadamw", lr=1e-2),
     Case("classp", lr=0.2, options={"threshold": 1e-4}),
+    Case("aegd", lr=1e-1),
 ]
 
 VARIANTS = [
@@ -126,6 +127,8 @@ VARIANTS = [
     Case("classp", lr=1e-1, options={"power": 1.5, "threshold": 0.0}),
     Case("classp", lr=1e-2, options={"apply_scaling": False}),
     Case("classp", lr=1e-1, options={"gate": "tensor"}),
+    Case("aegd", lr=1e-2, options={"preconditioner": "identity", "c": 2.0}),
+    Case("aegd", lr=1e-2, options={"preconditioner": "log_barrier", "conserve_sum": True}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

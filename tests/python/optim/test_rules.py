@@ -138,6 +138,59 @@ def zigzag(p):
 # Energies
 
 
+def test_the_energy_of_aegd_sinks_at_any_rate_and_starts_anew_when_asked():
+    for lr in (0.1, 10.0):
+        p = Parameter(torch.linspace(-1, 1, 7, dtype=F64))
+        optimizer = optim.AEGD([p], lr=lr)
+        energies = []
+        for _ in range(30):
+            quadratic(optimizer, p, torch.linspace(1, 50, 7, dtype=F64), 0.5, 1)
+            energies.append(optimizer.state[p]["energy"].clone())
+        assert all((b <= a).all() and (b > 0).all() for a, b in itertools.pairwise(energies))
+        optimizer.reset_energy()
+        # At the minimum, where the loss is 0, nothing dissipates.
+        quadratic(optimizer, p, 1.0, p.detach().clone(), 1)
+        assert (optimizer.state[p]["energy"] == 1.0).all()
+
+
+@pytest.mark.parametrize("kind", ["identity", "entropy", "log_barrier"])
+def test_preconditioned_energy_of_aegd_is_dissipated_exactly(kind):
+    p = Parameter(torch.linspace(0.5, 2.0, 7, dtype=F64))
+    optimizer = optim.AEGD([p], lr=0.02, preconditioner=kind, conserve_sum=True)
+    power = {"identity": 0, "entropy": -1, "log_barrier": -2}[kind]
+    before, total = None, p.detach().sum().item()
+    for _ in range(20):
+        old = p.detach().clone()
+        loss = quadratic(optimizer, p, torch.linspace(1, 3, 7, dtype=F64), 1.5, 1)[0]
+        r = optimizer.state[p]["energy"].item()
+        before = math.sqrt(loss + 1.0) if before is None else before
+        moved = float((old**power * (p.detach() - old) ** 2).sum())
+        assert r**2 == pytest.approx(before**2 - (r - before) ** 2 - moved / 0.02, rel=1e-12)
+        assert p.detach().sum().item() == pytest.approx(total, rel=1e-13)
+        before = r
+
+
+@pytest.mark.parametrize("force_plain", [False, True], ids=["core", "plain"])
+def test_aegd_says_what_it_wants(force_plain, monkeypatch):
+    if force_plain:
+        monkeypatch.setattr("thalweg._core.optim_step", lambda *_: None)
+    p = Parameter(torch.ones(2))
+    p.grad = torch.ones(2)
+    optimizer = optim.AEGD([p])
+    with pytest.raises(
+        ValueError, match=r"loss must be a number above -1\.0 \(-c\), got none; pass"
+    ):
+        optimizer.step()
+    with pytest.raises(
+        ValueError, match=r"loss must be a number above -1\.0 \(-c\), got -1\.5; pa"
+    ):
+        optimizer.step(lambda: -1.5)
+    assert torch.equal(p, torch.ones(2))
+    assert not optimizer.state
+    with pytest.raises(ValueError, match="conserve_sum must be False without preconditioner, got"):
+        optim.AEGD([p], conserve_sum=True)
+
+
 # Signs
 
 
