@@ -52,4 +52,5 @@ registry! {
     schedulefreeadamw::ScheduleFreeAdamW,
     classp::CLASSP,
     aegd::AEGD,
+    exponentiatedgradient::ExponentiatedGradient,
 }

@@ -10,6 +10,7 @@ from thalweg.optim.ademamix import AdEMAMix as AdEMAMix
 from thalweg.optim.aegd import AEGD as AEGD
 from thalweg.optim.classp import CLASSP as CLASSP
 from thalweg.optim.diffgrad import DiffGrad as DiffGrad
+from thalweg.optim.exponentiatedgradient import ExponentiatedGradient as ExponentiatedGradient
 from thalweg.optim.grams import Grams as Grams
 from thalweg.optim.gravity import Gravity as Gravity
 from thalweg.optim.lion import Lion as Lion

@@ -350,3 +350,27 @@ class AEGD(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class ExponentiatedGradient(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        base: str = ...,
+        momentum: float = ...,
+        dampening: float = ...,
+        nesterov: bool = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        geometry: str = ...,
+        max_log_step: float = ...,
+        strict: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

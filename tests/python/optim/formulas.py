@@ -130,6 +130,23 @@ def aegd(x, g, s, t, h):
     return 2 * lr * s["energy"] * v
 
 
+def exponentiatedgradient(x, g, s, t, h):
+    g = g + h["own"].get("coupled", 0.0) * np.sign(x)
+    if h["base"] == "adamw":
+        b1, b2 = h["betas"]
+        m = s["exp_avg"] = b1 * _state(s, "exp_avg", x) + (1 - b1) * g
+        v = s["exp_avg_sq"] = b2 * _state(s, "exp_avg_sq", x) + (1 - b2) * g**2
+        return h["lr"] / (1 - b1**t) * m / (np.sqrt(v) / math.sqrt(1 - b2**t) + h["eps"])
+    if h["momentum"] == 0:
+        return h["lr"] * g
+    if "momentum_buffer" in s:
+        buf = h["momentum"] * s["momentum_buffer"] + (1 - h["dampening"]) * g
+    else:
+        buf = g
+    s["momentum_buffer"] = buf
+    return h["lr"] * (g + h["momentum"] * buf if h["nesterov"] else buf)
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -154,6 +171,7 @@ FORMULAS = {
         schedulefreeadamw,
         classp,
         aegd,
+        exponentiatedgradient,
     )
 }
 

@@ -92,6 +92,7 @@ CASES = [
     Case("schedulefreeadamw", lr=1e-2),
     Case("classp", lr=0.2, options={"threshold": 1e-4}),
     Case("aegd", lr=1e-1),
+    Case("exponentiatedgradient", lr=1e-1),
 ]
 
 VARIANTS = [
@@ -129,6 +130,11 @@ VARIANTS = [
     Case("classp", lr=1e-1, options={"gate": "tensor"}),
     Case("aegd", lr=1e-2, options={"preconditioner": "identity", "c": 2.0}),
     Case("aegd", lr=1e-2, options={"preconditioner": "log_barrier", "conserve_sum": True}),
+    Case("exponentiatedgradient", lr=1e-2, options={"momentum": 0.9, "nesterov": True}),
+    Case("exponentiatedgradient", lr=1e-2, options={"momentum": 0.9, "dampening": 0.3}),
+    Case("exponentiatedgradient", lr=1e-2, options={"base": "adamw"}),
+    Case("exponentiatedgradient", lr=1e-1, options={"geometry": "frozen"}),
+    Case("exponentiatedgradient", lr=1.0, options={"max_log_step": 0.01, "strict": True}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

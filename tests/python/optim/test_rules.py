@@ -194,6 +194,47 @@ def test_aegd_says_what_it_wants(force_plain, monkeypatch):
 # Signs
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"base": "adamw"}, {"geometry": "frozen"}, {"momentum": 0.9, "decay": "decoupled"}],
+    ids=str,
+)
+@pytest.mark.parametrize("mask", [None, "cautious", "grams"])
+def test_exponentiated_gradients_keep_signs(options, mask):
+    params = parameters(((9, 7),))
+    signs = params[0].detach().sign()
+    optimizer = optim.ExponentiatedGradient(params, lr=5.0, mask=mask, weight_decay=0.1, **options)
+    feed(optimizer, params, gradients(((9, 7),), F64, 20))
+    assert torch.equal(params[0].detach().sign(), signs)
+
+
+@pytest.mark.parametrize("force_plain", [False, True], ids=["core", "plain"])
+def test_a_weight_of_zero_stays_or_is_refused(force_plain, monkeypatch):
+    if force_plain:
+        monkeypatch.setattr("thalweg._core.optim_step", lambda *_: None)
+    p = Parameter(torch.tensor([0.0, 1.0, -0.0]))
+    p.grad = torch.ones(3)
+    optim.ExponentiatedGradient([p]).step()
+    assert p.tolist() == [0.0, pytest.approx(math.exp(-0.01)), 0.0]
+    message = "weights must be different from 0 with strict=True, got 2 that are; start them at"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        optim.ExponentiatedGradient([p], strict=True).step()
+
+
+def test_the_exponent_is_clipped():
+    p = Parameter(torch.tensor([1.0, -1.0]))
+    p.grad = torch.tensor([1e30, 1e30])
+    optim.ExponentiatedGradient([p], lr=1.0, max_log_step=2.0).step()
+    assert p.tolist() == pytest.approx([math.exp(-2), -math.exp(2)], rel=1e-6)
+
+
+def test_exponentiated_gradients_solve_a_problem_with_positive_solution():
+    p = Parameter(torch.ones(6, dtype=F64))
+    goal = torch.linspace(0.1, 3.0, 6, dtype=F64)
+    losses = quadratic(optim.ExponentiatedGradient([p], lr=0.2), p, 1.0, goal, 300)
+    assert losses[-1] < 1e-6 * losses[0]
+
+
 # Noise
 
 
