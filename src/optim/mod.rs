@@ -53,4 +53,5 @@ registry! {
     classp::CLASSP,
     aegd::AEGD,
     exponentiatedgradient::ExponentiatedGradient,
+    dalelangevin::DaleLangevin,
 }

@@ -5,7 +5,7 @@ pub(crate) use super::hyper::{
     Seed, Whole, choice,
 };
 pub(crate) use super::rule::{
-    Launch, Probe, Reduce, Rule, Scalar, Start, State, Step, Views, rule, scalar, zeros,
+    Launch, NOISE, Probe, Reduce, Rule, Scalar, Start, State, Step, Views, rule, scalar, zeros,
 };
 pub(crate) use crate::engine::Real;
 pub(crate) use crate::engine::{Error, Result};

@@ -9,6 +9,7 @@ from thalweg.optim.adamw import AdamW as AdamW
 from thalweg.optim.ademamix import AdEMAMix as AdEMAMix
 from thalweg.optim.aegd import AEGD as AEGD
 from thalweg.optim.classp import CLASSP as CLASSP
+from thalweg.optim.dalelangevin import DaleLangevin as DaleLangevin
 from thalweg.optim.diffgrad import DiffGrad as DiffGrad
 from thalweg.optim.exponentiatedgradient import ExponentiatedGradient as ExponentiatedGradient
 from thalweg.optim.grams import Grams as Grams

@@ -374,3 +374,24 @@ class ExponentiatedGradient(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class DaleLangevin(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        sigma: float = ...,
+        mu: float | None = ...,
+        kappa: float = ...,
+        sampler: str = ...,
+        max_log_step: float = ...,
+        seed: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

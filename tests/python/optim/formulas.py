@@ -147,6 +147,16 @@ def exponentiatedgradient(x, g, s, t, h):
     return h["lr"] * (g + h["momentum"] * buf if h["nesterov"] else buf)
 
 
+def dalelangevin(x, g, s, t, h):
+    square = h["sigma"] ** 2
+    mu = 0.5 * square if h["mu"] is None else h["mu"]
+    score, noise = -g, h["kappa"] * math.sqrt(h["lr"]) * h["sigma"] * _normal(x, h, t)
+    if h["sampler"] == "linear":
+        factor = 1 + 2 * h["lr"] * square - h["lr"] * mu + h["lr"] * square * x * score + noise
+        return x - x * factor
+    return -np.sign(x) * (h["lr"] * square * x * score - h["lr"] * (mu - 1.5 * square) + noise)
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -172,6 +182,7 @@ FORMULAS = {
         classp,
         aegd,
         exponentiatedgradient,
+        dalelangevin,
     )
 }
 

@@ -93,6 +93,7 @@ CASES = [
     Case("classp", lr=0.2, options={"threshold": 1e-4}),
     Case("aegd", lr=1e-1),
     Case("exponentiatedgradient", lr=1e-1),
+    Case("dalelangevin", lr=1e-2, options={"kappa": 0.0, "mu": 1.5}),
 ]
 
 VARIANTS = [
@@ -135,6 +136,8 @@ VARIANTS = [
     Case("exponentiatedgradient", lr=1e-2, options={"base": "adamw"}),
     Case("exponentiatedgradient", lr=1e-1, options={"geometry": "frozen"}),
     Case("exponentiatedgradient", lr=1.0, options={"max_log_step": 0.01, "strict": True}),
+    Case("dalelangevin", lr=1e-3, options={"seed": 3, "kappa": 0.5}),
+    Case("dalelangevin", lr=1e-3, options={"sampler": "linear", "sigma": 0.5}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -235,6 +235,20 @@ def test_exponentiated_gradients_solve_a_problem_with_positive_solution():
     assert losses[-1] < 1e-6 * losses[0]
 
 
+def test_dale_langevin_samples_a_log_normal():
+    # With mu = 0 and the score of a log-normal(0, 1), x s = -1 - ln x, ln x follows the process
+    # d ln x = (-ln x + 1/2) dt + dW: mean 1/2, variance 1/2.
+    p = Parameter(torch.ones(20_000, dtype=F64))
+    optimizer = optim.DaleLangevin([p], lr=0.05, mu=0.0, seed=1)
+    for _ in range(200):
+        p.grad = (1 + p.detach().log()) / p.detach()
+        optimizer.step()
+    logs = p.detach().log()
+    assert logs.mean().item() == pytest.approx(0.5, abs=0.02)
+    # The discrete process has variance lr / (1 - (1 - lr)^2).
+    assert logs.var().item() == pytest.approx(0.05 / (1 - 0.95**2), rel=0.03)
+
+
 # Noise
 
 
