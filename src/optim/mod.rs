@@ -54,4 +54,5 @@ registry! {
     aegd::AEGD,
     exponentiatedgradient::ExponentiatedGradient,
     dalelangevin::DaleLangevin,
+    optimisticamsgrad::OptimisticAMSGrad,
 }

@@ -395,3 +395,24 @@ class DaleLangevin(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class OptimisticAMSGrad(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        guess: str = ...,
+        history: float = ...,
+        lam: float = ...,
+        fresh_momentum: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

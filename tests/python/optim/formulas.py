@@ -157,6 +157,30 @@ def dalelangevin(x, g, s, t, h):
     return -np.sign(x) * (h["lr"] * square * x * score - h["lr"] * (mu - 1.5 * square) + noise)
 
 
+def optimisticamsgrad(x, g, s, t, h):
+    b1, b2 = h["betas"]
+    n = {"extrapolate": int(h["history"]), "last": 1, "none": 0}[h["guess"]]
+    seen = [s["grad_" + str(k % n)] for k in range(max(0, t - 1 - n), t - 1)] if n else []
+    expected = _predict(seen, n, h) if seen else np.zeros_like(x)
+    for k in range(n):
+        _state(s, f"grad_{k}", x)
+    if n:
+        s[f"grad_{(t - 1) % n}"] = g.copy()
+        seen = [*seen, g][-n:]
+    old = _state(s, "exp_avg", x)
+    m = s["exp_avg"] = b1 * old + (1 - b1) * g
+    v = s["exp_avg_sq"] = b2 * _state(s, "exp_avg_sq", x) + (1 - b2) * (g - expected) ** 2
+    top = s["max_exp_avg_sq"] = np.maximum(_state(s, "max_exp_avg_sq", x), v)
+    w = x - _state(s, "lead", x)
+    w = w - h["lr"] * m / (np.sqrt(top) + h["eps"])
+    new = w
+    if n:
+        ahead = b1 * (m if h["fresh_momentum"] else old) + (1 - b1) * _predict(seen, n, h)
+        new = w - h["lr"] * ahead / (np.sqrt(top) + h["eps"])
+    s["lead"] = new - w
+    return x - new
+
+
 def _predict(seen, n, h):
     """Regularized nonlinear acceleration over the last gradients, the newest last."""
     if len(seen) < n or n == 1:
@@ -183,6 +207,7 @@ FORMULAS = {
         aegd,
         exponentiatedgradient,
         dalelangevin,
+        optimisticamsgrad,
     )
 }
 

@@ -94,6 +94,7 @@ CASES = [
     Case("aegd", lr=1e-1),
     Case("exponentiatedgradient", lr=1e-1),
     Case("dalelangevin", lr=1e-2, options={"kappa": 0.0, "mu": 1.5}),
+    Case("optimisticamsgrad", lr=1e-2),
 ]
 
 VARIANTS = [
@@ -138,6 +139,9 @@ VARIANTS = [
     Case("exponentiatedgradient", lr=1.0, options={"max_log_step": 0.01, "strict": True}),
     Case("dalelangevin", lr=1e-3, options={"seed": 3, "kappa": 0.5}),
     Case("dalelangevin", lr=1e-3, options={"sampler": "linear", "sigma": 0.5}),
+    Case("optimisticamsgrad", lr=1e-2, options={"guess": "last", "fresh_momentum": True}),
+    Case("optimisticamsgrad", lr=1e-2, options={"guess": "none"}),
+    Case("optimisticamsgrad", lr=1e-2, options={"history": 2, "lam": 1e-3}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

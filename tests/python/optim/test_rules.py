@@ -255,6 +255,34 @@ def test_dale_langevin_samples_a_log_normal():
 # Norms, signs of whole neurons, predictions, gates
 
 
+def test_without_a_guess_optimism_is_amsgrad_without_correction():
+    params = parameters(((4, 3),))
+    x, grads = wide(params[0]), gradients(((4, 3),), F64, 20)
+    optimizer = optim.OptimisticAMSGrad(params, lr=0.1, guess="none", betas=(0.9, 0.99))
+    feed(optimizer, params, grads)
+    m = v = top = np.zeros_like(x)
+    for (g,) in grads:
+        g = g.numpy()
+        m, v = 0.9 * m + 0.1 * g, 0.99 * v + 0.01 * g * g
+        top = np.maximum(top, v)
+        x = x - 0.1 * m / (np.sqrt(top) + 1e-8)
+    np.testing.assert_allclose(wide(params[0]), x, rtol=1e-12)
+
+
+def test_a_guess_finds_the_limit_of_linearly_converging_gradients():
+    # g_t = a + two geometric sequences: three differences determine the limit a.
+    p = Parameter(torch.zeros(6, dtype=F64))
+    rng = np.random.default_rng(0)
+    limit, first, second = (torch.from_numpy(rng.standard_normal(6)) for _ in range(3))
+    optimizer = optim.OptimisticAMSGrad([p], history=4, lam=1e-14)
+    for t in range(6):
+        p.grad = limit + first * 0.5**t - second * (-0.3) ** t
+        optimizer.step()
+    state = optimizer.state[p]
+    guess = sum(float(c) * state[f"grad_{k}"] for k, c in enumerate(state["guess"]))
+    torch.testing.assert_close(guess, limit, rtol=1e-4, atol=1e-4)
+
+
 def test_classp_without_a_gate_is_adagrad_with_epsilon_in_the_root():
     params = parameters(((4, 3),))
     x, grads, total = wide(params[0]), gradients(((4, 3),), F64, 10), 0.0
