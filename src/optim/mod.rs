@@ -55,4 +55,5 @@ registry! {
     exponentiatedgradient::ExponentiatedGradient,
     dalelangevin::DaleLangevin,
     optimisticamsgrad::OptimisticAMSGrad,
+    adaptivebraking::AdaptiveBraking,
 }

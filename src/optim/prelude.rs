@@ -1,8 +1,8 @@
 //! What a rule's file needs.
 
 pub(crate) use super::hyper::{
-    Coefficient, Count, Decay, EpsMode, Finite, Flag, Fraction, History, NonNegative, Optional,
-    Positive, Seed, Whole, choice,
+    Braking, Coefficient, Count, Decay, EpsMode, Finite, Flag, Fraction, History, NonNegative,
+    Optional, Positive, Seed, Whole, choice,
 };
 pub(crate) use super::rule::{
     Launch, NOISE, Probe, Reduce, Rule, Scalar, Start, State, Step, Views, rule, scalar, zeros,

@@ -6,6 +6,7 @@ from thalweg.optim.adam import Adam as Adam
 from thalweg.optim.adamax import Adamax as Adamax
 from thalweg.optim.adamomentum import AdaMomentum as AdaMomentum
 from thalweg.optim.adamw import AdamW as AdamW
+from thalweg.optim.adaptivebraking import AdaptiveBraking as AdaptiveBraking
 from thalweg.optim.ademamix import AdEMAMix as AdEMAMix
 from thalweg.optim.aegd import AEGD as AEGD
 from thalweg.optim.classp import CLASSP as CLASSP

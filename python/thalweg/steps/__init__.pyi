@@ -416,3 +416,21 @@ class OptimisticAMSGrad(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class AdaptiveBraking(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        momentum: float = ...,
+        rho: float = ...,
+        eps: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

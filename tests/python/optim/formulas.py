@@ -194,6 +194,14 @@ def _predict(seen, n, h):
     return sum(c * q for c, q in zip(z / z.sum(), seen[1:], strict=True))
 
 
+def adaptivebraking(x, g, s, t, h):
+    v = _state(s, "momentum_buffer", x)
+    norms = np.linalg.norm(g) * np.linalg.norm(v)
+    cos = (g * v).sum() / max(norms, h["eps"])
+    s["momentum_buffer"] = h["momentum"] * v + (1 - h["rho"] * cos) * g
+    return h["lr"] * s["momentum_buffer"]
+
+
 FORMULAS = {
     f.__name__: f
     for f in (
@@ -208,6 +216,7 @@ FORMULAS = {
         exponentiatedgradient,
         dalelangevin,
         optimisticamsgrad,
+        adaptivebraking,
     )
 }
 

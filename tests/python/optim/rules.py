@@ -95,6 +95,7 @@ CASES = [
     Case("exponentiatedgradient", lr=1e-1),
     Case("dalelangevin", lr=1e-2, options={"kappa": 0.0, "mu": 1.5}),
     Case("optimisticamsgrad", lr=1e-2),
+    Case("adaptivebraking", lr=1e-2),
 ]
 
 VARIANTS = [
@@ -142,6 +143,8 @@ VARIANTS = [
     Case("optimisticamsgrad", lr=1e-2, options={"guess": "last", "fresh_momentum": True}),
     Case("optimisticamsgrad", lr=1e-2, options={"guess": "none"}),
     Case("optimisticamsgrad", lr=1e-2, options={"history": 2, "lam": 1e-3}),
+    Case("adaptivebraking", lr=1e-2, options={"rho": 2.0, "momentum": 0.5}),
+    Case("adaptivebraking", lr=1e-2, options={"rho": 0.0}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

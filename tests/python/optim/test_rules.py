@@ -126,6 +126,38 @@ def test_schedule_free_evaluates_at_the_weighted_mean_of_its_iterates():
 # Adaptive Braking
 
 
+def delayed(rho, lr, delay=32, momentum=0.9, count=600):
+    """Minimize a quadratic with gradients that are `delay` steps old."""
+    scale = torch.linspace(0.05, 1.0, 20, dtype=F64)
+    p = Parameter(torch.from_numpy(np.random.default_rng(0).standard_normal(20)))
+    optimizer = optim.AdaptiveBraking([p], lr=lr, momentum=momentum, rho=rho)
+    past = [p.detach().clone()] * (delay + 1)
+    for _ in range(count):
+        p.grad = scale * past.pop(0)
+        optimizer.step()
+        past.append(p.detach().clone())
+    return float(0.5 * (scale * p.detach() ** 2).sum())
+
+
+def test_braking_survives_delays_that_momentum_does_not():
+    # Momentum alone diverges from lr = 0.006 on; braking still converges at five times that.
+    assert delayed(rho=0.0, lr=0.03) > 1e6
+    assert delayed(rho=2.0, lr=0.03) < 1e-3
+    assert delayed(rho=0.0, lr=0.003) < 1e-3
+
+
+def test_no_brake_is_momentum():
+    finals = []
+    for make in (
+        lambda ps: optim.AdaptiveBraking(ps, lr=0.1, rho=0.0),
+        lambda ps: optim.SGD(ps, lr=0.1, momentum=0.9),
+    ):
+        params = parameters(((4, 3),))
+        feed(make(params), params, gradients(((4, 3),), F64, 5))
+        finals.append(wide(params[0]))
+    np.testing.assert_allclose(*finals, rtol=1e-14, atol=1e-14)
+
+
 # Tuned momentum
 
 
