@@ -56,4 +56,5 @@ registry! {
     dalelangevin::DaleLangevin,
     optimisticamsgrad::OptimisticAMSGrad,
     adaptivebraking::AdaptiveBraking,
+    randomscalingsgd::RandomScalingSGD,
 }

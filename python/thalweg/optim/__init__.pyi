@@ -21,6 +21,7 @@ from thalweg.optim.nadam import NAdam as NAdam
 from thalweg.optim.optimisticamsgrad import OptimisticAMSGrad as OptimisticAMSGrad
 from thalweg.optim.optimizer import Optimizer as Optimizer
 from thalweg.optim.radam import RAdam as RAdam
+from thalweg.optim.randomscalingsgd import RandomScalingSGD as RandomScalingSGD
 from thalweg.optim.rmsprop import RMSprop as RMSprop
 from thalweg.optim.schedulefreeadamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 from thalweg.optim.sgd import SGD as SGD

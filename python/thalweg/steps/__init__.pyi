@@ -434,3 +434,22 @@ class AdaptiveBraking(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class RandomScalingSGD(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        momentum: float = ...,
+        seed: float = ...,
+        average: bool = ...,
+        train_mode: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

@@ -202,6 +202,15 @@ def adaptivebraking(x, g, s, t, h):
     return h["lr"] * s["momentum_buffer"]
 
 
+def randomscalingsgd(x, g, s, t, h):
+    b = h["momentum"]
+    m = s["exp_avg"] = b * _state(s, "exp_avg", x) + (1 - b) * g
+    if h["average"]:
+        old = _state(s, "average", x)
+        s["average"] = (b - b**t) / (1 - b**t) * old + (1 - b) / (1 - b**t) * x
+    return h["lr"] * -math.log(1 - _core.optim_uniform(int(h["seed"]), t)) * m
+
+
 FORMULAS = {
     f.__name__: f
     for f in (
@@ -217,6 +226,7 @@ FORMULAS = {
         dalelangevin,
         optimisticamsgrad,
         adaptivebraking,
+        randomscalingsgd,
     )
 }
 

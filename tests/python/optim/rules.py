@@ -96,6 +96,7 @@ CASES = [
     Case("dalelangevin", lr=1e-2, options={"kappa": 0.0, "mu": 1.5}),
     Case("optimisticamsgrad", lr=1e-2),
     Case("adaptivebraking", lr=1e-2),
+    Case("randomscalingsgd", lr=1e-2, options={"seed": 5}),
 ]
 
 VARIANTS = [
@@ -145,6 +146,7 @@ VARIANTS = [
     Case("optimisticamsgrad", lr=1e-2, options={"history": 2, "lam": 1e-3}),
     Case("adaptivebraking", lr=1e-2, options={"rho": 2.0, "momentum": 0.5}),
     Case("adaptivebraking", lr=1e-2, options={"rho": 0.0}),
+    Case("randomscalingsgd", lr=1e-2, options={"average": True, "momentum": 0.5}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -175,6 +175,7 @@ ROSENBROCK = {
     "adagrad": (0.5, 3000),
     "adadelta": (10.0, 3000),
     "classp": (2.0, 5000),
+    "randomscalingsgd": (1e-3, 5000),
 }
 
 

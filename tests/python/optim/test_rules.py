@@ -39,6 +39,7 @@ def quadratic(optimizer, p, scale, goal, count):
 
 TWO_POINTS = [
     ("ScheduleFreeAdamW", {"lr": 0.05, "weight_decay": 0.1, "warmup_steps": 3}),
+    ("RandomScalingSGD", {"lr": 0.05, "average": True}),
 ]
 two_points = pytest.mark.parametrize(("name", "options"), TWO_POINTS, ids=str)
 
@@ -282,6 +283,24 @@ def test_dale_langevin_samples_a_log_normal():
 
 
 # Noise
+
+
+def test_random_scales_are_exponential_and_shared():
+    p, q = Parameter(torch.zeros(1, dtype=F64)), Parameter(torch.zeros(2, dtype=F64))
+    optimizer = optim.RandomScalingSGD([p, q], lr=1.0, momentum=0.0, seed=4)
+    scales = []
+    for k in range(4000):
+        before, old = p.item(), q.detach().clone()
+        p.grad = torch.ones(1, dtype=F64)
+        # A parameter that joins late shares the scales too.
+        q.grad = torch.ones(2, dtype=F64) if k >= 100 else None
+        optimizer.step()
+        scales.append(before - p.item())
+        if k >= 100:
+            torch.testing.assert_close(old - q.detach(), torch.full((2,), scales[-1], dtype=F64))
+    assert np.mean(scales) == pytest.approx(1.0, abs=0.06)
+    assert np.mean(np.square(scales)) == pytest.approx(2.0, abs=0.25)
+    assert min(scales) > 0
 
 
 # Norms, signs of whole neurons, predictions, gates
