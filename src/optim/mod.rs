@@ -57,4 +57,5 @@ registry! {
     optimisticamsgrad::OptimisticAMSGrad,
     adaptivebraking::AdaptiveBraking,
     randomscalingsgd::RandomScalingSGD,
+    triplemomentum::TripleMomentum,
 }

@@ -25,3 +25,4 @@ from thalweg.optim.randomscalingsgd import RandomScalingSGD as RandomScalingSGD
 from thalweg.optim.rmsprop import RMSprop as RMSprop
 from thalweg.optim.schedulefreeadamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 from thalweg.optim.sgd import SGD as SGD
+from thalweg.optim.triplemomentum import TripleMomentum as TripleMomentum

@@ -453,3 +453,22 @@ class RandomScalingSGD(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class TripleMomentum(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        L: float = ...,
+        mu: float = ...,
+        method: str = ...,
+        train_mode: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

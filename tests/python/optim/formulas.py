@@ -211,6 +211,32 @@ def randomscalingsgd(x, g, s, t, h):
     return h["lr"] * -math.log(1 - _core.optim_uniform(int(h["seed"]), t)) * m
 
 
+def triplemomentum(x, g, s, t, h):
+    """The two sequences as published; `momentum_buffer` is the difference of the first."""
+    big, mu = h["L"], h["mu"]
+    d = _state(s, "momentum_buffer", x)
+    if h["method"] == "triple":
+        rho = 1 - 1 / math.sqrt(big / mu)
+        alpha, beta = (1 + rho) / big, rho**2 / (2 - rho)
+        gamma = after = rho**2 / ((1 + rho) * (2 - rho))
+    elif h["method"] == "heavy_ball":
+        kappa = big / mu
+        alpha = 4 / (math.sqrt(big) + math.sqrt(mu)) ** 2
+        beta, gamma, after = ((math.sqrt(kappa) - 1) / (math.sqrt(kappa) + 1)) ** 2, 0.0, 0.0
+    elif mu > 0:
+        alpha, kappa = 1 / big, big / mu
+        beta = gamma = after = (math.sqrt(kappa) - 1) / (math.sqrt(kappa) + 1)
+    else:
+        alpha, w = 1 / big, s.get("w", 1.0)
+        beta = gamma = s.get("gamma", 0.0)
+        s["w"] = (1 + math.sqrt(1 + 4 * w**2)) / 2
+        after = s["gamma"] = (w - 1) / s["w"]
+    point = x - gamma * d
+    new = point + beta * d - h["lr"] * alpha * g
+    s["momentum_buffer"] = new - point
+    return x - (new + after * (new - point))
+
+
 FORMULAS = {
     f.__name__: f
     for f in (
@@ -227,6 +253,7 @@ FORMULAS = {
         optimisticamsgrad,
         adaptivebraking,
         randomscalingsgd,
+        triplemomentum,
     )
 }
 

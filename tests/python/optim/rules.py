@@ -97,6 +97,7 @@ CASES = [
     Case("optimisticamsgrad", lr=1e-2),
     Case("adaptivebraking", lr=1e-2),
     Case("randomscalingsgd", lr=1e-2, options={"seed": 5}),
+    Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 1.0}),
 ]
 
 VARIANTS = [
@@ -147,6 +148,9 @@ VARIANTS = [
     Case("adaptivebraking", lr=1e-2, options={"rho": 2.0, "momentum": 0.5}),
     Case("adaptivebraking", lr=1e-2, options={"rho": 0.0}),
     Case("randomscalingsgd", lr=1e-2, options={"average": True, "momentum": 0.5}),
+    Case("triplemomentum", lr=0.5, options={"L": 10.0, "method": "heavy_ball"}),
+    Case("triplemomentum", lr=0.5, options={"L": 10.0, "method": "nesterov"}),
+    Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 0.0, "method": "nesterov"}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

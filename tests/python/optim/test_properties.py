@@ -176,6 +176,7 @@ ROSENBROCK = {
     "adadelta": (10.0, 3000),
     "classp": (2.0, 5000),
     "randomscalingsgd": (1e-3, 5000),
+    "triplemomentum": (0.01, 3000),
 }
 
 

@@ -40,6 +40,8 @@ def quadratic(optimizer, p, scale, goal, count):
 TWO_POINTS = [
     ("ScheduleFreeAdamW", {"lr": 0.05, "weight_decay": 0.1, "warmup_steps": 3}),
     ("RandomScalingSGD", {"lr": 0.05, "average": True}),
+    ("TripleMomentum", {"L": 10.0, "mu": 1.0}),
+    ("TripleMomentum", {"L": 10.0, "mu": 1.0, "method": "nesterov"}),
 ]
 two_points = pytest.mark.parametrize(("name", "options"), TWO_POINTS, ids=str)
 
@@ -166,6 +168,61 @@ def zigzag(p):
     """Gradient of a 25-smooth, 1-strongly convex function on which the heavy ball cycles."""
     x = p.detach()
     return torch.where(x < 1, 25 * x, torch.where(x < 2, x + 24, 25 * x - 24))
+
+
+def errors(method, start=3.3, count=60, grad=zigzag):
+    p = Parameter(torch.tensor([start], dtype=F64))
+    optimizer = optim.TripleMomentum([p], L=25.0, mu=1.0, method=method)
+    out = []
+    for _ in range(count):
+        p.grad = grad(p).clone()
+        optimizer.step()
+        optimizer.eval()
+        out.append(abs(p.item()))
+        optimizer.train()
+    return out
+
+
+def test_the_heavy_ball_cycles_where_the_others_converge():
+    # Lessard, Recht, Packard 2016.
+    tail = sorted(errors("heavy_ball", count=300)[-3:])
+    assert tail == pytest.approx([0.64653, 1.80245, 2.11592], abs=1e-4)
+    assert errors("nesterov", count=300)[-1] < 1e-6
+    assert errors("triple", count=300)[-1] < 1e-6
+
+
+@pytest.mark.parametrize("curvature", [1.0, 2.0, 7.0, 25.0])
+def test_triple_momentum_has_its_rate(curvature):
+    out = errors("triple", grad=lambda p: curvature * p.detach(), count=80)
+    # Its error shrinks by 1 - 1/sqrt(25) = 0.8 a step, up to a polynomial.
+    assert (out[-1] / out[29]) ** (1 / 50) < 0.8 + 0.03
+
+
+def test_nesterov_without_strong_convexity_is_fista():
+    p = Parameter(torch.tensor([3.0, -2.0], dtype=F64))
+    optimizer = optim.TripleMomentum([p], L=2.0, mu=0.0, method="nesterov")
+    x = y = p.detach().numpy().copy()
+    w, scale = 1.0, np.array([2.0, 0.01])
+    for _ in range(30):
+        np.testing.assert_allclose(p.detach().numpy(), y, rtol=1e-12)
+        p.grad = torch.from_numpy(scale) * p.detach()
+        optimizer.step()
+        new, after = y - scale * y / 2.0, (1 + math.sqrt(1 + 4 * w * w)) / 2
+        x, y, w = new, new + (w - 1) / after * (new - x), after
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mu": 2.0, "L": 1.0}, 'mu must be above 0 (with "nesterov" at least 0) and at most L,'),
+        ({"mu": 0.0}, 'mu must be above 0 (with "nesterov" at least 0) and at most L, got mu=0.0'),
+        ({"method": "newton"}, 'method must be "triple" or "heavy_ball" or "nesterov", got "new'),
+    ],
+    ids=str,
+)
+def test_tuning_needs_bounds_of_the_curvature(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        optim.TripleMomentum(parameters(((2,),)), **options)
 
 
 # Energies
