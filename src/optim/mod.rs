@@ -58,4 +58,5 @@ registry! {
     adaptivebraking::AdaptiveBraking,
     randomscalingsgd::RandomScalingSGD,
     triplemomentum::TripleMomentum,
+    acceleratedsgd::AcceleratedSGD,
 }

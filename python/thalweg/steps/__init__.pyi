@@ -472,3 +472,21 @@ class TripleMomentum(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class AcceleratedSGD(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        mu: float = ...,
+        alpha: float | None = ...,
+        train_mode: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

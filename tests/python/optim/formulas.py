@@ -237,6 +237,19 @@ def triplemomentum(x, g, s, t, h):
     return x - (new + after * (new - point))
 
 
+def acceleratedsgd(x, g, s, t, h):
+    lr, mu = h["lr"], h["mu"]
+    first = h["alpha"] if h["alpha"] is not None else (math.sqrt(lr * mu) or 1.0)
+    a = s.get("alpha", first)
+    p = a**2 - lr * mu
+    after = s["alpha"] = (-p + math.sqrt(p**2 + 4 * a**2)) / 2
+    w = x - _state(s, "lead", x)
+    new = x - lr * g
+    y = new + a * (1 - a) / (a**2 + after) * (new - w)
+    s["lead"] = y - new
+    return x - y
+
+
 FORMULAS = {
     f.__name__: f
     for f in (
@@ -254,6 +267,7 @@ FORMULAS = {
         adaptivebraking,
         randomscalingsgd,
         triplemomentum,
+        acceleratedsgd,
     )
 }
 

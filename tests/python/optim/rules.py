@@ -98,6 +98,7 @@ CASES = [
     Case("adaptivebraking", lr=1e-2),
     Case("randomscalingsgd", lr=1e-2, options={"seed": 5}),
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 1.0}),
+    Case("acceleratedsgd", lr=1e-2),
 ]
 
 VARIANTS = [
@@ -151,6 +152,8 @@ VARIANTS = [
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "method": "heavy_ball"}),
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "method": "nesterov"}),
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 0.0, "method": "nesterov"}),
+    Case("acceleratedsgd", lr=1e-2, options={"mu": 1.0}),
+    Case("acceleratedsgd", lr=1e-2, options={"mu": 0.1, "alpha": 0.5}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -177,6 +177,7 @@ ROSENBROCK = {
     "classp": (2.0, 5000),
     "randomscalingsgd": (1e-3, 5000),
     "triplemomentum": (0.01, 3000),
+    "acceleratedsgd": (5e-4, 3000),
 }
 
 

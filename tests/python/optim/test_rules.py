@@ -42,6 +42,7 @@ TWO_POINTS = [
     ("RandomScalingSGD", {"lr": 0.05, "average": True}),
     ("TripleMomentum", {"L": 10.0, "mu": 1.0}),
     ("TripleMomentum", {"L": 10.0, "mu": 1.0, "method": "nesterov"}),
+    ("AcceleratedSGD", {"lr": 0.05}),
 ]
 two_points = pytest.mark.parametrize(("name", "options"), TWO_POINTS, ids=str)
 
@@ -223,6 +224,36 @@ def test_nesterov_without_strong_convexity_is_fista():
 def test_tuning_needs_bounds_of_the_curvature(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         optim.TripleMomentum(parameters(((2,),)), **options)
+
+
+def test_accelerated_sgd_is_nesterov_when_every_gradient_is_full():
+    finals = []
+    for make in (
+        lambda ps: optim.AcceleratedSGD(ps, lr=0.04, mu=1.0),
+        lambda ps: optim.TripleMomentum(ps, L=25.0, mu=1.0, method="nesterov"),
+    ):
+        params = parameters(((4, 3),))
+        feed(make(params), params, gradients(((4, 3),), F64, 8))
+        finals.append(wide(params[0]))
+    np.testing.assert_allclose(*finals, rtol=1e-12, atol=1e-12)
+
+
+def test_accelerated_sgd_converges_linearly_under_interpolation():
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((30, 40))
+    a /= np.linalg.norm(a, axis=1, keepdims=True)
+    b = a @ rng.standard_normal(40)
+    p = Parameter(torch.zeros(40, dtype=F64))
+    optimizer = optim.AcceleratedSGD([p], lr=0.1, mu=0.03)
+    norms = []
+    for _ in range(4):
+        for _ in range(1500):
+            row = torch.from_numpy(a[i := rng.integers(30)])
+            p.grad = row * (row @ p.detach() - b[i])
+            optimizer.step()
+        norms.append(np.linalg.norm(a @ p.detach().numpy() - b))
+    assert norms[-1] < 1e-4 * np.linalg.norm(b)
+    assert all(after < before / 3 for before, after in itertools.pairwise(norms))
 
 
 # Energies
