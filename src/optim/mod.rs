@@ -59,4 +59,5 @@ registry! {
     randomscalingsgd::RandomScalingSGD,
     triplemomentum::TripleMomentum,
     acceleratedsgd::AcceleratedSGD,
+    normalizedgd::NormalizedGD,
 }

@@ -5,7 +5,8 @@ pub(crate) use super::hyper::{
     Optional, Positive, Seed, Whole, choice,
 };
 pub(crate) use super::rule::{
-    Launch, NOISE, Probe, Reduce, Rule, Scalar, Start, State, Step, Views, rule, scalar, zeros,
+    Launch, NOISE, Probe, Reduce, Rule, Scalar, Scope, Start, State, Step, Views, rule, scalar,
+    zeros,
 };
 pub(crate) use crate::engine::Real;
 pub(crate) use crate::engine::{Error, Result};

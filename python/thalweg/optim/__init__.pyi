@@ -19,6 +19,7 @@ from thalweg.optim.gravity import Gravity as Gravity
 from thalweg.optim.lion import Lion as Lion
 from thalweg.optim.muon import Muon as Muon
 from thalweg.optim.nadam import NAdam as NAdam
+from thalweg.optim.normalizedgd import NormalizedGD as NormalizedGD
 from thalweg.optim.optimisticamsgrad import OptimisticAMSGrad as OptimisticAMSGrad
 from thalweg.optim.optimizer import Optimizer as Optimizer
 from thalweg.optim.radam import RAdam as RAdam

@@ -250,6 +250,10 @@ def acceleratedsgd(x, g, s, t, h):
     return x - y
 
 
+def normalizedgd(x, g, s, t, h):
+    return h["lr"] * g / h["norm"] ** h["beta"] if h["norm"] > 0 else np.zeros_like(g)
+
+
 FORMULAS = {
     f.__name__: f
     for f in (
@@ -268,6 +272,7 @@ FORMULAS = {
         randomscalingsgd,
         triplemomentum,
         acceleratedsgd,
+        normalizedgd,
     )
 }
 

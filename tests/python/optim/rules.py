@@ -99,6 +99,7 @@ CASES = [
     Case("randomscalingsgd", lr=1e-2, options={"seed": 5}),
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 1.0}),
     Case("acceleratedsgd", lr=1e-2),
+    Case("normalizedgd", lr=1e-2),
 ]
 
 VARIANTS = [
@@ -154,6 +155,7 @@ VARIANTS = [
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 0.0, "method": "nesterov"}),
     Case("acceleratedsgd", lr=1e-2, options={"mu": 1.0}),
     Case("acceleratedsgd", lr=1e-2, options={"mu": 0.1, "alpha": 0.5}),
+    Case("normalizedgd", lr=1e-2, options={"beta": 0.5}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -394,6 +394,19 @@ def test_random_scales_are_exponential_and_shared():
 # Norms, signs of whole neurons, predictions, gates
 
 
+@pytest.mark.parametrize("force_plain", [False, True], ids=["core", "plain"])
+def test_a_normalized_step_is_as_long_as_the_rate(force_plain, monkeypatch):
+    if force_plain:
+        monkeypatch.setattr("thalweg._core.optim_step", lambda *_: None)
+    shapes = ((4, 3), (5,))
+    params = parameters(shapes)
+    before = [p.detach().clone() for p in params]
+    optimizer = optim.NormalizedGD([{"params": [p]} for p in params], lr=0.3)
+    feed(optimizer, params, gradients(shapes, F64, 1))
+    moved = sum(float((p - b).square().sum()) for p, b in zip(params, before, strict=True))
+    assert math.sqrt(moved) == pytest.approx(0.3, rel=1e-12)
+
+
 def test_without_a_guess_optimism_is_amsgrad_without_correction():
     params = parameters(((4, 3),))
     x, grads = wide(params[0]), gradients(((4, 3),), F64, 20)
