@@ -60,4 +60,5 @@ registry! {
     triplemomentum::TripleMomentum,
     acceleratedsgd::AcceleratedSGD,
     normalizedgd::NormalizedGD,
+    curlsgd::CurlSGD,
 }

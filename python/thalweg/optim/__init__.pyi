@@ -11,6 +11,7 @@ from thalweg.optim.adaptivebraking import AdaptiveBraking as AdaptiveBraking
 from thalweg.optim.ademamix import AdEMAMix as AdEMAMix
 from thalweg.optim.aegd import AEGD as AEGD
 from thalweg.optim.classp import CLASSP as CLASSP
+from thalweg.optim.curlsgd import CurlSGD as CurlSGD
 from thalweg.optim.dalelangevin import DaleLangevin as DaleLangevin
 from thalweg.optim.diffgrad import DiffGrad as DiffGrad
 from thalweg.optim.exponentiatedgradient import ExponentiatedGradient as ExponentiatedGradient

@@ -506,3 +506,21 @@ class NormalizedGD(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class CurlSGD(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        momentum: float = ...,
+        fraction: float = ...,
+        seed: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

@@ -254,6 +254,20 @@ def normalizedgd(x, g, s, t, h):
     return h["lr"] * g / h["norm"] ** h["beta"] if h["norm"] > 0 else np.zeros_like(g)
 
 
+def curlsgd(x, g, s, t, h):
+    if "update_sign" not in s:
+        s["update_sign"] = np.ones_like(x)
+        if x.ndim >= 2:
+            draws = np.empty(x.shape[1])
+            _core.optim_normal(draws, int(h["seed"]), h["number"])
+            flipped = sorted(range(draws.size), key=lambda k: draws[k])
+            for column in flipped[: round(h["fraction"] * draws.size)]:
+                s["update_sign"][:, column] = -1.0
+    if h["momentum"]:
+        g = s["momentum_buffer"] = h["momentum"] * _state(s, "momentum_buffer", x) + g
+    return h["lr"] * s["update_sign"] * g
+
+
 FORMULAS = {
     f.__name__: f
     for f in (
@@ -273,6 +287,7 @@ FORMULAS = {
         triplemomentum,
         acceleratedsgd,
         normalizedgd,
+        curlsgd,
     )
 }
 

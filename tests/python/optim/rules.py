@@ -100,6 +100,7 @@ CASES = [
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 1.0}),
     Case("acceleratedsgd", lr=1e-2),
     Case("normalizedgd", lr=1e-2),
+    Case("curlsgd", lr=1e-2, options={"fraction": 0.3}),
 ]
 
 VARIANTS = [
@@ -156,6 +157,7 @@ VARIANTS = [
     Case("acceleratedsgd", lr=1e-2, options={"mu": 1.0}),
     Case("acceleratedsgd", lr=1e-2, options={"mu": 0.1, "alpha": 0.5}),
     Case("normalizedgd", lr=1e-2, options={"beta": 0.5}),
+    Case("curlsgd", lr=1e-2, options={"momentum": 0.9, "seed": 4}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -407,6 +407,32 @@ def test_a_normalized_step_is_as_long_as_the_rate(force_plain, monkeypatch):
     assert math.sqrt(moved) == pytest.approx(0.3, rel=1e-12)
 
 
+@pytest.mark.parametrize("fraction", [0.0, 1.0])
+def test_curl_descent_is_descent_or_ascent_at_its_ends(fraction):
+    finals = []
+    for make in (
+        lambda ps: optim.CurlSGD(ps, lr=0.1, momentum=0.9, fraction=fraction),
+        lambda ps: optim.SGD(ps, lr=0.1, momentum=0.9, maximize=fraction == 1.0),
+    ):
+        params = parameters(((4, 3),), torch.float32)
+        feed(make(params), params, gradients(((4, 3),), torch.float32, 5))
+        finals.append(params[0].detach())
+    assert torch.equal(*finals)
+
+
+def test_curl_descent_flips_a_share_of_columns_and_no_bias():
+    w, conv, b = (Parameter(torch.zeros(shape)) for shape in ((5, 40), (3, 20, 2, 2), (9,)))
+    optimizer = optim.CurlSGD([w, conv, b], lr=1.0, fraction=0.25, seed=1)
+    for p in (w, conv, b):
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    for p, count in ((w, 10), (conv, 5)):
+        columns = p.detach().transpose(0, 1).flatten(1)
+        assert ((columns == 1).all(1) | (columns == -1).all(1)).all()
+        assert int((columns[:, 0] == 1).sum()) == count
+    assert (b == -1).all()
+
+
 def test_without_a_guess_optimism_is_amsgrad_without_correction():
     params = parameters(((4, 3),))
     x, grads = wide(params[0]), gradients(((4, 3),), F64, 20)
