@@ -61,4 +61,5 @@ registry! {
     acceleratedsgd::AcceleratedSGD,
     normalizedgd::NormalizedGD,
     curlsgd::CurlSGD,
+    sgld::SGLD,
 }

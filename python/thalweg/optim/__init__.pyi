@@ -28,4 +28,5 @@ from thalweg.optim.randomscalingsgd import RandomScalingSGD as RandomScalingSGD
 from thalweg.optim.rmsprop import RMSprop as RMSprop
 from thalweg.optim.schedulefreeadamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 from thalweg.optim.sgd import SGD as SGD
+from thalweg.optim.sgld import SGLD as SGLD
 from thalweg.optim.triplemomentum import TripleMomentum as TripleMomentum

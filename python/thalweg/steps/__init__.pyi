@@ -524,3 +524,27 @@ class CurlSGD(Rule):
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
     ) -> None: ...
+
+class SGLD(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        temperature: float = ...,
+        preconditioner: float | None = ...,
+        alpha: float = ...,
+        eps: float = ...,
+        average: bool = ...,
+        burn_in: float = ...,
+        thinning: float = ...,
+        seed: float = ...,
+        train_mode: bool = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+    ) -> None: ...

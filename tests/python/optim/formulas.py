@@ -268,6 +268,24 @@ def curlsgd(x, g, s, t, h):
     return h["lr"] * s["update_sign"] * g
 
 
+def sgld(x, g, s, t, h):
+    scale = 1.0
+    if h["preconditioner"] == "rmsprop":
+        a = h["alpha"]
+        square = s["square_avg"] = a * _state(s, "square_avg", x) + (1 - a) * g**2
+        scale = 1 / (np.sqrt(square) + h["eps"])
+    if h["average"]:
+        late = t - h["burn_in"] - 1
+        old = _state(s, "average", x)
+        if late <= 0:
+            s["average"] = x.copy()
+        elif late % h["thinning"] == 0:
+            n = late // h["thinning"] + 1
+            s["average"] = (old * (n - 1) + x) / n
+    noise = np.sqrt(2 * h["lr"] * h["temperature"] * scale) * _normal(x, h, t)
+    return h["lr"] * scale * g - noise
+
+
 FORMULAS = {
     f.__name__: f
     for f in (
@@ -288,6 +306,7 @@ FORMULAS = {
         acceleratedsgd,
         normalizedgd,
         curlsgd,
+        sgld,
     )
 }
 

@@ -101,6 +101,7 @@ CASES = [
     Case("acceleratedsgd", lr=1e-2),
     Case("normalizedgd", lr=1e-2),
     Case("curlsgd", lr=1e-2, options={"fraction": 0.3}),
+    Case("sgld", lr=1e-2, options={"temperature": 0.0}),
 ]
 
 VARIANTS = [
@@ -158,6 +159,14 @@ VARIANTS = [
     Case("acceleratedsgd", lr=1e-2, options={"mu": 0.1, "alpha": 0.5}),
     Case("normalizedgd", lr=1e-2, options={"beta": 0.5}),
     Case("curlsgd", lr=1e-2, options={"momentum": 0.9, "seed": 4}),
+    Case("sgld", lr=1e-3, options={"seed": 2}),
+    Case("sgld", lr=1e-3, options={"preconditioner": "rmsprop", "eps": 0.1}),
+    Case("sgld", lr=1e-3, options={"average": True, "burn_in": 10, "thinning": 3}),
+    Case(
+        "sgld",
+        lr=1e-2,
+        options={"average": True, "preconditioner": "rmsprop", "temperature": 0.0},
+    ),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -178,6 +178,7 @@ ROSENBROCK = {
     "randomscalingsgd": (1e-3, 5000),
     "triplemomentum": (0.01, 3000),
     "acceleratedsgd": (5e-4, 3000),
+    "sgld": (1e-3, 5000),
 }
 
 

@@ -43,6 +43,7 @@ TWO_POINTS = [
     ("TripleMomentum", {"L": 10.0, "mu": 1.0}),
     ("TripleMomentum", {"L": 10.0, "mu": 1.0, "method": "nesterov"}),
     ("AcceleratedSGD", {"lr": 0.05}),
+    ("SGLD", {"lr": 0.01, "average": True, "burn_in": 2}),
 ]
 two_points = pytest.mark.parametrize(("name", "options"), TWO_POINTS, ids=str)
 
@@ -371,6 +372,52 @@ def test_dale_langevin_samples_a_log_normal():
 
 
 # Noise
+
+
+@pytest.mark.parametrize("lr", [0.01, 0.5])
+def test_sgld_has_the_stationary_variance(lr):
+    a, temperature = 2.0, 0.7
+    p = Parameter(torch.zeros(20_000, dtype=F64))
+    optimizer = optim.SGLD([p], lr=lr, temperature=temperature, seed=3)
+    for _ in range(int(6 / (lr * a)) + 10):
+        p.grad = a * p.detach()
+        optimizer.step()
+    expected = temperature / a / (1 - lr * a / 2)
+    assert p.detach().var().item() == pytest.approx(expected, rel=0.03)
+    assert p.detach().mean().item() == pytest.approx(0.0, abs=0.02)
+
+
+def test_noise_depends_on_seed_step_parameter_and_element():
+    def once(seed, skip=0):
+        params = [Parameter(torch.zeros(40)), Parameter(torch.zeros(40))]
+        optimizer = optim.SGLD(params, lr=0.5, seed=seed)
+        for _ in range(1 + skip):
+            for p in params:
+                p.grad = torch.zeros(40)
+                p.data.zero_()
+            optimizer.step()
+        return [p.detach().clone() for p in params]
+
+    first, again, other, later = once(1), once(1), once(2), once(1, skip=1)
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+    for different in (first[1], other[0], later[0]):
+        assert abs(np.corrcoef(first[0], different)[0, 1]) < 0.5
+        assert not torch.equal(first[0], different)
+    assert first[0].unique().numel() == 40
+
+
+def test_the_mean_of_sgld_is_exact_over_a_long_run():
+    p = Parameter(torch.full((3,), 1e4))
+    optimizer = optim.SGLD([p], lr=1e-3, average=True, burn_in=5, thinning=2, seed=2)
+    kept = []
+    for k in range(4005):
+        if k >= 5 and (k - 5) % 2 == 0:
+            kept.append(p.detach().double().clone())
+        p.grad = torch.zeros(3)
+        optimizer.step()
+    optimizer.eval()
+    torch.testing.assert_close(p.detach().double(), torch.stack(kept).mean(0), rtol=2e-7, atol=0)
 
 
 def test_random_scales_are_exponential_and_shared():
