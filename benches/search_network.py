@@ -1,6 +1,6 @@
 """Gradient-free training of networks on MNIST: accuracy, time, evaluations a second, exactness.
 
-python benches/search_network.py lif --seeds 1 2 3 4 5 --threads 2 --shift
+python benches/search_network.py lif --seeds 1 2 3 4 5 --threads 2
 python benches/search_network.py rates
 
 MNIST is read from --data, by default ../shared/data/mnist: 55000 samples train, the last 5000 of
@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 import thalweg
-from thalweg.search.objectives import Attention, Dense, Layer, Network, Routed
+from thalweg.search.objectives import Attention, Dense, Layer, Network, Routed, shifted
 
 LIF = {"beta": 0.95, "threshold": 1.0, "steps": 15}
 
@@ -90,6 +90,10 @@ TASKS = {
 }
 
 
+# Trained on images moved by up to a pixel, each epoch anew.
+SHIFTED = ("lif",)
+
+
 def cpu():
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
@@ -115,18 +119,11 @@ def exactness(network, X, y, rng, count=20):
     return worst
 
 
-def shifted(X, y):
-    """The images, and the same moved by one pixel in each of four directions."""
-    images = X.reshape(-1, 28, 28)
-    moves = [np.roll(images, move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))]
-    return np.concatenate([images, *moves]).reshape(-1, 784), np.tile(y, 5)
-
-
-def train(task, seed, epochs, data, plan):
+def train(task, seed, epochs, data, plan, plain):
     build, usual = TASKS[task]
     (X, y), (Xv, yv), (Xt, yt) = data
-    # an epoch is 55000 samples, shifted or not
-    epochs = (epochs or usual) * 55000 / len(X)
+    epochs = epochs or usual
+    augment = shifted(28) if task in SHIFTED and not plain else None
     network = Network(build(np.random.default_rng(seed)))
     mark = {"cpu": 0.0, "since": cpu()}
 
@@ -143,7 +140,10 @@ def train(task, seed, epochs, data, plan):
         )
         mark["since"] = cpu()
 
-    network.train(X, y, epochs=epochs, validation=(Xv, yv), seed=seed, callback=report, plan=plan)
+    network.train(
+        X, y, epochs=epochs, validation=(Xv, yv), seed=seed, callback=report, plan=plan,
+        augment=augment,
+    )  # fmt: skip
     worst = exactness(network, X[:512], y[:512], np.random.default_rng(seed))
     print(f"{task} seed {seed}: probes against full forward passes differ by at most {worst:.1e}")
     return network.accuracy(Xt, yt)
@@ -176,7 +176,7 @@ def main():
     parser.add_argument("--epochs", type=float)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--data", default="../shared/data/mnist")
-    parser.add_argument("--shift", action="store_true", help="add copies shifted by a pixel")
+    parser.add_argument("--plain", action="store_true", help="no shifted images in training")
     parser.add_argument("--plan", nargs="+", help="p,rho,s[,source] for each matrix")
     options = parser.parse_args()
     thalweg.set_num_threads(options.threads)
@@ -184,14 +184,15 @@ def main():
     if options.task == "rates":
         rates(data)
         return
-    if options.shift:
-        data = (shifted(*data[0]), *data[1:])
     plan = None
     if options.plan:
         parts = [item.split(",") for item in options.plan]
         plan = [Layer(int(p), float(rho), float(s), *rest) for p, rho, s, *rest in parts]
     start = time.perf_counter()
-    test = [train(options.task, seed, options.epochs, data, plan) for seed in options.seeds]
+    test = [
+        train(options.task, seed, options.epochs, data, plan, options.plain)
+        for seed in options.seeds
+    ]
     shares = [round(100 * t, 2) for t in test]
     print(f"{options.task}: test {shares}, {time.perf_counter() - start:.0f} s")
 

@@ -107,7 +107,8 @@ fn recorded_formulas_are_the_formulas() {
             f64::propose(rule.as_ref(), &at).run(&x, &g, &mut u, &mut slices);
             let (mut moved, mut fused) = (x.clone(), old.clone());
             let mut slices: Vec<&mut [f64]> = fused.iter_mut().map(Vec::as_mut_slice).collect();
-            f64::advance(rule.as_ref(), &at).run(&mut moved, &g, 0.9, &mut slices);
+            let twice: Vec<f64> = g.iter().map(|g| 2.0 * g).collect();
+            f64::advance(rule.as_ref(), &at).run(&mut moved, &twice, [0.9, 0.5], &mut slices);
 
             for i in 0..N {
                 let mut inputs = vec![x[i], g[i]];

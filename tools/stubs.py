@@ -143,13 +143,12 @@ def steps_text(steps):
     return "\n".join([*lines, ""])
 
 
-def optim_text(steps):
-    """Text of the stub of `thalweg.optim`, whose classes stand in one file each."""
+def optim_text(optim):
+    """Text of the stub of `thalweg.optim`; each name stands in a file of its own."""
     lines = ["# Written by `make stubs`; do not edit.", ""]
-    lines.append("from thalweg.optim.optimizer import Optimizer as Optimizer")
-    for name in steps.__all__[1:]:
-        module = getattr(steps, name).rule
-        lines.append(f"from thalweg.optim.{module} import {name} as {name}")
+    lines += [
+        f"from {getattr(optim, name).__module__} import {name} as {name}" for name in optim.__all__
+    ]
     return "\n".join([*lines, ""])
 
 
@@ -172,11 +171,12 @@ def formatted(path, text):
 def main(arguments):
     core = importlib.import_module("thalweg._core")
     steps = importlib.import_module("thalweg.steps")
+    optim = importlib.import_module("thalweg.optim")
     sources = sorted((ROOT / "src" / "python").rglob("*.rs"))
     texts = {
         STUB: Writer(core, [path.read_text(encoding="utf-8") for path in sources]).text(),
         STUB.parent / "steps" / "__init__.pyi": steps_text(steps),
-        STUB.parent / "optim" / "__init__.pyi": optim_text(steps),
+        STUB.parent / "optim" / "__init__.pyi": optim_text(optim),
     }
     for path, text in texts.items():
         text = formatted(path, text)

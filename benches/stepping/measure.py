@@ -6,10 +6,12 @@ and only ratios inside a round count.
 
 from __future__ import annotations
 
+import math
 import os
+import resource
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,26 +120,35 @@ def _busy() -> float | None:
     return (user + nice + system + irq + softirq + steal) * TICK
 
 
-def peak_extra(call: Callable[[], object]) -> int | None:
-    """Bytes of memory that `call` needs beyond what is there before; None where unknown."""
+def extra_memory(call: Callable[[], object], allowances: Iterable[int], probe: int) -> float | None:
+    """The first of `allowances` (bytes, rising) that `call` gets by with, else infinity.
+
+    The address space of the process is limited meanwhile. None where such a limit does not hold:
+    where `probe` bytes can be had all the same.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    for allowance in allowances:
+        try:
+            pages = int(Path("/proc/self/statm").read_text().split()[0])
+        except OSError:
+            return None
+        limit = pages * resource.getpagesize() + allowance
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+        try:
+            if allowance < probe and _can_have(probe):
+                return None
+            call()
+            return allowance
+        except (MemoryError, RuntimeError):
+            continue
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    return math.inf
+
+
+def _can_have(size: int) -> bool:
     try:
-        # Not every system that has these files keeps a peak that can be set back.
-        seen = _peak(lambda: b"1" * _PROBE)
-        return _peak(call) if 0.9 * _PROBE < seen < 2 * _PROBE else None
-    except (OSError, KeyError):
-        return None
-
-
-_PROBE = 16 << 20
-
-
-def _peak(call: Callable[[], object]) -> int:
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmRSS")
-    call()
-    return max(0, _status("VmHWM") - before)
-
-
-def _status(key: str) -> int:
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[key].split()[0]) * 1024
+        bytearray(size)
+    except MemoryError:
+        return False
+    return True

@@ -37,9 +37,9 @@ def line(record: dict[str, Any]) -> str:
 
 def _memory(record: dict[str, Any]) -> str:
     if record["extra"] is None:
-        return "left out: this system does not tell the peak of memory"
+        return "left out: this system does not limit memory"
     return (
-        f"{'extra memory of a step':<23} {record['extra'] / 1024:8.0f} KiB of "
+        f"{'extra memory of a step':<23} at most {record['extra'] / 1024:.0f} KiB beside "
         f"{record['parameter'] / 1024:.0f} KiB parameters; must: no parameter-sized temporary, "
         f"stretch: {record['limit'] / 1024:.0f} KiB; {record['verdict']}"
     )

@@ -17,6 +17,8 @@ class Rule:
     class_name: str
     summary: str
     counts: bool
+    # Whether a coordinate is stepped without a look at the others.
+    pointwise: bool
     decay: str
     weight_decay: float
     fields: tuple[tuple[str, int | None, str, Any], ...]
@@ -41,6 +43,7 @@ def rules() -> dict[str, Rule]:
             entry["class"],
             entry["summary"],
             entry["counts"],
+            entry["pointwise"],
             entry["decay"],
             entry["weight_decay"],
             tuple(entry["fields"]),

@@ -3,6 +3,7 @@
 pub mod error;
 pub mod gemm;
 pub mod lanes;
+mod openmp;
 pub mod pass;
 pub mod real;
 pub mod reduce;

@@ -169,12 +169,26 @@ impl Stretch<'_, '_> {
         });
     }
 
+    /// Calls `work` for one part of what the pass changes after the other, and touches nothing
+    /// else.
+    pub fn target<F: Float>(&self, mut work: impl FnMut(&mut [F])) {
+        let range = &self.chunk.range;
+        with_scratch(|scratch: &mut [F]| {
+            for start in range.clone().step_by(block_len::<F>()) {
+                let end = range.end.min(start + block_len::<F>());
+                let block = exclusive(&self.entry.x, &(start..end), scratch, false);
+                work(&mut *block.data);
+                block.store();
+            }
+        });
+    }
+
     /// Calls `work(x, g, states)` once, for all of the stretch, if all is stored as `F` and needs no
     /// scratch memory; false if not.
     pub fn whole<F: Float>(&self, work: impl FnOnce(&mut [F], &[F], &mut [&mut [F]])) -> bool {
         let Entry { x, g, state, .. } = self.entry;
         let stored = |dtype| dtype == F::DTYPE;
-        if self.access != Access::Write
+        if self.access == Access::Dry
             || !(stored(x.dtype()) && stored(g.dtype()))
             || !state.iter().all(|tensor| stored(tensor.dtype()))
         {

@@ -1,104 +1,133 @@
-//! Reductions in f64 and in a fixed order: lanes inside a chunk, then chunk after chunk.
+//! Reductions in f64 and in a fixed order: interleaved lanes, a tree over the lanes, the tail.
 
 use super::real::{Float, Lane, Real};
 use super::simd::{self, Kernel};
+use std::ops::Range;
 
-/// Independent accumulators: enough to hide the latency of additions.
+/// Independent accumulators: enough to hide the latency of additions. One array: split in two, the
+/// compiler no longer keeps them in registers.
 const LANES: usize = 64;
+
+/// Slices that are read side by side.
+pub trait Columns: Copy {
+    /// One element of each.
+    type Row;
+    /// Number of rows.
+    ///
+    /// # Panics
+    /// If lengths differ.
+    fn rows(self) -> usize;
+    /// Consecutive rows.
+    fn part(self, range: Range<usize>) -> Self;
+    /// One row.
+    fn row(self, i: usize) -> Self::Row;
+}
+
+impl<F: Float, const K: usize> Columns for [&[F]; K] {
+    type Row = [F; K];
+    #[inline(always)]
+    fn rows(self) -> usize {
+        let rows = self.first().map_or(0, |column| column.len());
+        assert!(self.iter().all(|column| column.len() == rows), "columns of one length");
+        rows
+    }
+    #[inline(always)]
+    fn part(self, range: Range<usize>) -> Self {
+        self.map(|column| &column[range.start..range.end])
+    }
+    #[inline(always)]
+    fn row(self, i: usize) -> [F; K] {
+        self.map(|column| column[i])
+    }
+}
+
+impl<A: Columns, B: Columns> Columns for (A, B) {
+    type Row = (A::Row, B::Row);
+    #[inline(always)]
+    fn rows(self) -> usize {
+        let rows = self.0.rows();
+        assert_eq!(self.1.rows().max(rows), rows, "columns of one length");
+        rows
+    }
+    #[inline(always)]
+    fn part(self, range: Range<usize>) -> Self {
+        (self.0.part(range.clone()), self.1.part(range))
+    }
+    #[inline(always)]
+    fn row(self, i: usize) -> Self::Row {
+        (self.0.row(i), self.1.row(i))
+    }
+}
 
 /// Sum of squares, accumulated in f64.
 pub fn sum_of_squares<F: Float>(data: &[F]) -> f64 {
-    fold(data, 0.0, |acc, x| acc + x * x, |a, b| a + b)
+    sum([data], |[x]| x.to_f64() * x.to_f64())
 }
 
-/// Sum, accumulated in f64.
-pub fn sum<F: Float>(data: &[F]) -> f64 {
-    fold(data, 0.0, |acc, x| acc + x, |a, b| a + b)
+/// Sum of absolute values, accumulated in f64.
+pub fn sum_of_abs<F: Float>(data: &[F]) -> f64 {
+    sum([data], |[x]| x.to_f64().abs())
+}
+
+/// Inner product, accumulated in f64; the longer slice is cut.
+pub fn dot<F: Float>(a: &[F], b: &[F]) -> f64 {
+    let n = a.len().min(b.len());
+    sum([&a[..n], &b[..n]], |[x, y]| x.to_f64() * y.to_f64())
 }
 
 /// Largest absolute value, NaN if any element is NaN, 0 for an empty slice.
 pub fn max_abs<F: Float>(data: &[F]) -> f64 {
-    struct MaxAbs<'a, F>(&'a [F]);
-    impl<F: Float> Kernel for MaxAbs<'_, F> {
-        type Output = f64;
-        #[inline(always)]
-        fn run(self) -> f64 {
-            let larger = |a: Lane<F>, b: Lane<F>| Real::max(a, b);
-            let mut lanes = [Lane::<F>::of(0.0); LANES];
-            let blocks = self.0.chunks_exact(LANES);
-            let tail = blocks.remainder().iter();
-            let tail = tail.fold(Lane::of(0.0), |acc, &x| larger(acc, Real::abs(Lane(x))));
-            for block in blocks {
-                for (lane, &x) in lanes.iter_mut().zip(block) {
-                    *lane = larger(*lane, Real::abs(Lane(x)));
-                }
-            }
-            larger(tree(lanes, larger), tail).0.to_f64()
-        }
-    }
-    simd::dispatch(MaxAbs(data))
+    max_abs_of([data], |[x]| Lane(x))
 }
 
-/// Inner product, accumulated in f64.
-pub fn dot<F: Float>(a: &[F], b: &[F]) -> f64 {
-    struct Dot<'a, F>(&'a [F], &'a [F]);
-    impl<F: Float> Kernel for Dot<'_, F> {
-        type Output = f64;
-        #[inline(always)]
-        fn run(self) -> f64 {
-            let mut lanes = [0.0; LANES];
-            let (a, b) = (self.0.chunks_exact(LANES), self.1.chunks_exact(LANES));
-            let tail = a.remainder().iter().zip(b.remainder());
-            let tail = tail.fold(0.0, |acc, (x, y)| acc + x.to_f64() * y.to_f64());
-            for (a, b) in a.zip(b) {
-                for ((lane, x), y) in lanes.iter_mut().zip(a).zip(b) {
-                    *lane += x.to_f64() * y.to_f64();
-                }
-            }
-            tree(lanes, |a, b| a + b) + tail
-        }
-    }
-    let n = a.len().min(b.len());
-    simd::dispatch(Dot(&a[..n], &b[..n]))
+/// Sum of a function of rows.
+#[inline]
+pub fn sum<C: Columns>(columns: C, of: impl Fn(C::Row) -> f64) -> f64 {
+    fold(columns, 0.0, |acc: f64, row| acc + of(row), |a, b| a + b)
 }
 
-/// Folds interleaved lanes, then the lanes in a fixed tree, then the tail.
-fn fold<F: Float>(
-    data: &[F],
-    start: f64,
-    step: impl Fn(f64, f64) -> f64,
-    join: impl Fn(f64, f64) -> f64,
-) -> f64 {
-    struct Fold<'a, F, S, J>(&'a [F], f64, S, J);
-    impl<F: Float, S: Fn(f64, f64) -> f64, J: Fn(f64, f64) -> f64> Kernel for Fold<'_, F, S, J> {
-        type Output = f64;
+/// Largest absolute value of a function of rows, NaN if one is NaN, 0 without rows.
+#[inline]
+pub fn max_abs_of<F: Float, C: Columns>(columns: C, of: impl Fn(C::Row) -> Lane<F>) -> f64 {
+    let larger = |a: Lane<F>, b: Lane<F>| Real::max(a, b);
+    fold(columns, Lane::of(0.0), |acc, row| larger(acc, Real::abs(of(row))), larger).0.to_f64()
+}
+
+/// Folds rows into accumulators that begin at `start`, and joins these.
+#[inline]
+fn fold<C: Columns, A: Copy>(
+    columns: C,
+    start: A,
+    step: impl Fn(A, C::Row) -> A,
+    join: impl Fn(A, A) -> A,
+) -> A {
+    struct Fold<C, A, S, J>(C, A, S, J);
+    impl<C: Columns, A: Copy, S: Fn(A, C::Row) -> A, J: Fn(A, A) -> A> Kernel for Fold<C, A, S, J> {
+        type Output = A;
         #[inline(always)]
-        fn run(self) -> f64 {
-            let Self(data, start, step, join) = self;
+        fn run(self) -> A {
+            let Self(columns, start, step, join) = self;
+            let rows = columns.rows();
+            let blocks = rows / LANES * LANES;
             let mut lanes = [start; LANES];
-            let blocks = data.chunks_exact(LANES);
-            let tail = blocks.remainder().iter().fold(start, |acc, x| step(acc, x.to_f64()));
-            for block in blocks {
-                for (lane, x) in lanes.iter_mut().zip(block) {
-                    *lane = step(*lane, x.to_f64());
+            for i in (0..blocks).step_by(LANES) {
+                let block = columns.part(i..i + LANES);
+                for (k, lane) in lanes.iter_mut().enumerate() {
+                    *lane = step(*lane, block.row(k));
                 }
             }
-            join(tree(lanes, &join), tail)
+            let tail = (blocks..rows).fold(start, |acc, i| step(acc, columns.row(i)));
+            let mut width = LANES / 2;
+            while width > 0 {
+                for k in 0..width {
+                    lanes[k] = join(lanes[k], lanes[k + width]);
+                }
+                width /= 2;
+            }
+            join(lanes[0], tail)
         }
     }
-    simd::dispatch(Fold(data, start, step, join))
-}
-
-#[inline(always)]
-fn tree<T: Copy>(mut lanes: [T; LANES], join: impl Fn(T, T) -> T) -> T {
-    let mut width = LANES / 2;
-    while width > 0 {
-        for i in 0..width {
-            lanes[i] = join(lanes[i], lanes[i + width]);
-        }
-        width /= 2;
-    }
-    lanes[0]
+    simd::dispatch(Fold(columns, start, step, join))
 }
 
 #[cfg(test)]
@@ -107,10 +136,12 @@ mod tests {
 
     #[test]
     fn reductions_agree_with_their_definition() {
-        for n in [0usize, 1, 15, 16, 17, 1000] {
+        for n in [0usize, 1, 63, 64, 65, 127, 128, 1000] {
             let data: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin()).collect();
             let squares: f64 = data.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
             assert!((sum_of_squares(&data) - squares).abs() <= 1e-12 * (1.0 + squares));
+            let magnitudes: f64 = data.iter().map(|&x| f64::from(x).abs()).sum();
+            assert!((sum_of_abs(&data) - magnitudes).abs() <= 1e-12 * (1.0 + magnitudes));
             assert!((dot(&data, &data) - squares).abs() <= 1e-12 * (1.0 + squares));
             assert_eq!(max_abs(&data), data.iter().fold(0.0, |a, &x| f64::max(a, x.abs().into())));
         }

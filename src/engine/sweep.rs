@@ -15,11 +15,12 @@ pub trait Sweep<const N: usize> {
         update: &impl Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE>,
     );
 
-    /// Subtracts what `update` returns from `keep * x`.
+    /// Subtracts what `update` returns for the gradient `scale * g` from `keep * x`; `factors` are
+    /// keep and scale.
     fn advance<F: Float, const SITE: u8>(
         x: &mut [F],
         g: &[F],
-        keep: F,
+        factors: [F; 2],
         state: [&mut [F]; N],
         update: &impl Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE>,
     );
@@ -92,7 +93,7 @@ macro_rules! advance {
         fn $name<F: Float, const SITE: u8>(
             x: &mut [Lane<F, SITE>],
             g: &[Lane<F, SITE>],
-            keep: Lane<F, SITE>,
+            [keep, scale]: [Lane<F, SITE>; 2],
             $($s: &mut [Lane<F, SITE>],)*
             update: &impl Fn(
                 Lane<F, SITE>,
@@ -104,7 +105,7 @@ macro_rules! advance {
             let x = &mut x[..n];
             $(let $s = &mut $s[..n];)*
             for i in 0..n {
-                x[i] = x[i] * keep - update(x[i], g[i], [$(&mut $s[i]),*]);
+                x[i] = x[i] * keep - update(x[i], g[i] * scale, [$(&mut $s[i]),*]);
             }
         }
     };
@@ -153,7 +154,7 @@ macro_rules! arity {
             fn advance<F: Float, const SITE: u8>(
                 x: &mut [F],
                 g: &[F],
-                keep: F,
+                factors: [F; 2],
                 state: [&mut [F]; $n],
                 update: &impl Fn(
                     Lane<F, SITE>,
@@ -161,9 +162,9 @@ macro_rules! arity {
                     [&mut Lane<F, SITE>; $n],
                 ) -> Lane<F, SITE>,
             ) {
-                let (x, g, keep) = (lanes(x), lanes_ref(g), Lane(keep));
+                let (x, g, factors) = (lanes(x), lanes_ref(g), factors.map(Lane));
                 let [$($s),*] = state.map(lanes::<F, SITE>);
-                at_site!(advance, $n, [$($s),*], (x, g, keep, $($s,)* update))
+                at_site!(advance, $n, [$($s),*], (x, g, factors, $($s,)* update))
             }
         }
     };

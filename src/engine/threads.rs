@@ -1,8 +1,10 @@
-//! One pool of our own, dynamic over small tasks, the calling thread working too.
+//! Dynamic over small tasks, the calling thread working too: on one pool of our own, or on torch's
+//! threads where torch is there.
 //!
 //! Results never depend on the number of threads: a task owns its output, and whoever combines
 //! outputs does so in the order of the tasks.
 
+use super::openmp::Team;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -60,7 +62,6 @@ pub fn for_each(tasks: usize, work: impl Fn(usize) + Sync) {
     if threads == 1 {
         return (0..tasks).for_each(work);
     }
-    let pool = pool(threads - 1);
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let drain = || {
@@ -74,12 +75,20 @@ pub fn for_each(tasks: usize, work: impl Fn(usize) + Sync) {
             work(task);
         }
     };
-    pool.in_place_scope(|scope| {
+    if let Some(team) = team() {
+        return team.run(threads, drain);
+    }
+    pool(threads - 1).in_place_scope(|scope| {
         for _ in 1..threads {
             scope.spawn(|_| drain());
         }
         drain();
     });
+}
+
+/// The threads of the library that is followed, while it is there.
+fn team() -> Option<Team> {
+    FOLLOWED.get().filter(|source| source() > 0).and_then(|_| Team::find())
 }
 
 /// Collects `work(task)` in the order of the tasks.

@@ -12,9 +12,11 @@
 //! # Ok::<(), thalweg::Error>(())
 //! ```
 
+pub mod clip;
 pub mod geometry;
 pub mod hyper;
 pub mod modifiers;
+pub mod observe;
 mod prelude;
 pub mod rule;
 mod step;

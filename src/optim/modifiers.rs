@@ -162,7 +162,12 @@ impl Factors {
 
     /// Whether the rule sees the gradient as it is.
     pub fn keeps_gradient(&self) -> bool {
-        self.gradient == 1.0 && self.clip_value.is_none() && self.coupled == 0.0
+        self.scale() == Some(1.0)
+    }
+
+    /// The factor that alone stands between the gradient and the rule; none if there is more.
+    pub fn scale(&self) -> Option<f64> {
+        (self.clip_value.is_none() && self.coupled == 0.0).then_some(self.gradient)
     }
 
     /// The gradient as the rule sees it: `g` itself when nothing changes it, else in `spare`.

@@ -4,7 +4,7 @@ use super::geometry::Geometry;
 use super::hyper::{Field, Lookup};
 use super::modifiers::Decay;
 use crate::engine::real::{Float, Lane, Real};
-use crate::engine::simd::{self, Kernel, Level};
+use crate::engine::simd::Level;
 use crate::engine::sweep::{Arity, Sweep, site};
 use crate::engine::trace::{self, Expression, Trace};
 use crate::engine::{Error, Result, reduce};
@@ -262,21 +262,14 @@ pub trait Propose<F>: Send + Sync {
 
 /// A formula over slices, fused with the move.
 pub trait Advance<F>: Send + Sync {
-    /// Changes the states, multiplies `x` by `keep` and subtracts the steps.
-    fn run(&self, x: &mut [F], g: &[F], keep: F, state: &mut [&mut [F]]);
+    /// Changes the states, multiplies `x` by `keep` and subtracts the steps for `scale * g`.
+    fn run(&self, x: &mut [F], g: &[F], keep_scale: [F; 2], state: &mut [&mut [F]]);
 }
 
 /// A measurement over slices.
 pub trait Measure<F>: Send + Sync {
-    /// Folds the elements into `totals`; `scratch` is as long as the other slices.
-    fn run(
-        &self,
-        x: &[F],
-        g: &[F],
-        state: &[&mut [F]],
-        scratch: &mut [F],
-        totals: &mut [f64; MAX_MEASURED],
-    );
+    /// Folds the elements into `totals`.
+    fn run(&self, x: &[F], g: &[F], state: &[&mut [F]], totals: &mut [f64; MAX_MEASURED]);
     /// How totals of two stretches combine.
     fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]);
 }
@@ -512,8 +505,8 @@ where
     U: Fn(Lane<F, SITE>, Lane<F, SITE>, [&mut Lane<F, SITE>; N]) -> Lane<F, SITE> + Send + Sync,
     Arity: Sweep<N>,
 {
-    fn run(&self, x: &mut [F], g: &[F], keep: F, state: &mut [&mut [F]]) {
-        Arity::advance(x, g, keep, counted(state), &self.0);
+    fn run(&self, x: &mut [F], g: &[F], keep_scale: [F; 2], state: &mut [&mut [F]]) {
+        Arity::advance(x, g, keep_scale, counted(state), &self.0);
     }
 }
 
@@ -542,18 +535,17 @@ impl<F: Float, const N: usize, const K: usize, M> Measure<F> for Measuring<N, K,
 where
     M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync,
 {
-    fn run(
-        &self,
-        x: &[F],
-        g: &[F],
-        state: &[&mut [F]],
-        scratch: &mut [F],
-        totals: &mut [f64; MAX_MEASURED],
-    ) {
+    fn run(&self, x: &[F], g: &[F], state: &[&mut [F]], totals: &mut [f64; MAX_MEASURED]) {
+        let columns = ([x, g], std::array::from_fn::<&[F], N, _>(|n| &*state[n]));
         for (k, (reduce, total)) in self.0.iter().zip(totals).enumerate() {
-            let states: [&[F]; N] = std::array::from_fn(|n| &*state[n]);
-            simd::dispatch(Fill { x, g, states, out: &mut *scratch, k, measure: &self.1 });
-            reduce.fold(total, reduce.reduce(scratch));
+            let quantity = |([x, g], states): ([F; 2], [F; N])| {
+                (self.1)(Lane(x), Lane(g), states.map(Lane))[k]
+            };
+            let value = match reduce {
+                Reduce::Sum => reduce::sum(columns, |row| quantity(row).0.to_f64()),
+                Reduce::MaxAbs => reduce::max_abs_of(columns, quantity),
+            };
+            reduce.fold(total, value);
         }
     }
     fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]) {
@@ -563,40 +555,7 @@ where
     }
 }
 
-/// Writes the `k`-th quantity of each element to `out`.
-struct Fill<'a, F, const N: usize, M> {
-    x: &'a [F],
-    g: &'a [F],
-    states: [&'a [F]; N],
-    out: &'a mut [F],
-    k: usize,
-    measure: &'a M,
-}
-
-impl<F: Float, const N: usize, const K: usize, M> Kernel for Fill<'_, F, N, M>
-where
-    M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K],
-{
-    type Output = ();
-    #[inline(always)]
-    fn run(self) {
-        let n = self.out.len();
-        let (x, g, states) = (&self.x[..n], &self.g[..n], self.states.map(|s| &s[..n]));
-        for i in 0..n {
-            let values = (self.measure)(Lane(x[i]), Lane(g[i]), states.map(|s| Lane(s[i])));
-            self.out[i] = values[self.k].0;
-        }
-    }
-}
-
 impl Reduce {
-    fn reduce<F: Float>(self, values: &[F]) -> f64 {
-        match self {
-            Self::Sum => reduce::sum(values),
-            Self::MaxAbs => reduce::max_abs(values),
-        }
-    }
-
     fn fold(self, total: &mut f64, value: f64) {
         match self {
             Self::Sum => *total += value,

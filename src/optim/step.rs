@@ -5,6 +5,7 @@
 //! and one that moves parameters and states. Without modifiers only the last one runs.
 
 use super::modifiers::{self, Factors, Mask, Modifiers, OnNonfinite};
+use super::observe::Observed;
 use super::rule::{Advance, AnyRule, Computed, MAX_MEASURED, Measure, Propose, Scope, Step};
 use crate::engine::pass::{self, Access, Chunk, Entry, Part, States, Stretch};
 use crate::engine::real::Float;
@@ -117,23 +118,27 @@ pub struct Options {
     pub on_nonfinite: OnNonfinite,
     /// Gradients are divided by this first (loss scaling).
     pub grad_scale: f64,
+    /// Whether to report what the step did to each parameter.
+    pub observe: bool,
     /// The loss at the gradients' point, for rules that ask for it.
     pub loss: Option<f64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { on_nonfinite: OnNonfinite::Propagate, grad_scale: 1.0, loss: None }
+        Self { on_nonfinite: OnNonfinite::Propagate, grad_scale: 1.0, observe: false, loss: None }
     }
 }
 
 /// What a call did.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Report {
     /// Whether the step was left out, for a gradient that is not finite.
     pub skipped: bool,
     /// Norm of all gradients together after unscaling, where clipping asked for it.
     pub grad_norm: Option<f64>,
+    /// What happened to each parameter, where [`Options::observe`] asked for it.
+    pub observed: Vec<Observed>,
 }
 
 /// Replaces a direction by its orthogonal factor.
@@ -218,9 +223,15 @@ pub fn step_with(
     plan.prepare();
     plan.count(parameters, &chunks);
     plan.propose(parameters, &chunks, orthogonalize)?;
-    pass::run(parameters, &chunks, Access::Write, |stretch| plan.apply(stretch));
+    let observed = pass::run(parameters, &chunks, Access::Write, |stretch| plan.apply(stretch));
     for (parameter, job) in parameters.iter_mut().zip(&plan.jobs) {
         parameter.scalars.copy_from_slice(&job.step.scalars);
+    }
+    if options.observe {
+        report.observed = vec![Observed::default(); heads.len()];
+        for (chunk, part) in chunks.iter().zip(&observed) {
+            report.observed[chunk.entry].join(part);
+        }
     }
     Ok(report)
 }
@@ -377,6 +388,7 @@ struct Plan<'g> {
     heads: &'g [Head],
     jobs: Vec<Job>,
     ready: Vec<Ready>,
+    observe: bool,
 }
 
 impl<'g> Plan<'g> {
@@ -427,7 +439,7 @@ impl<'g> Plan<'g> {
                 }),
             }
         });
-        Self { groups, heads, jobs: jobs.collect(), ready: Vec::new() }
+        Self { groups, heads, jobs: jobs.collect(), ready: Vec::new(), observe: options.observe }
     }
 
     /// Measures what rules ask for, over each tensor.
@@ -509,7 +521,10 @@ impl<'g> Plan<'g> {
             }
             job.ready = *known.entry(key.clone()).or_insert_with(|| {
                 let rule = &*self.groups[head.group].rule;
-                let fused = job.factors.is_plain() && job.matrix.is_none() && job.noise.is_none();
+                let fused = job.factors.is_plain()
+                    && job.matrix.is_none()
+                    && job.noise.is_none()
+                    && !self.observe;
                 self.ready.push(match (fused, head.double) {
                     (false, false) => Ready::Propose32(f32::propose(rule, &job.step)),
                     (false, true) => Ready::Propose64(f64::propose(rule, &job.step)),
@@ -583,11 +598,11 @@ impl<'g> Plan<'g> {
         Ok(())
     }
 
-    fn apply(&self, stretch: Stretch<'_, '_>) {
+    fn apply(&self, stretch: Stretch<'_, '_>) -> Observed {
         let job = &self.jobs[stretch.entry()];
         match &self.ready[job.ready] {
-            Ready::Propose32(formula) => apply_chunk(stretch, job, &**formula),
-            Ready::Propose64(formula) => apply_chunk(stretch, job, &**formula),
+            Ready::Propose32(formula) => apply_chunk(stretch, job, &**formula, self.observe),
+            Ready::Propose64(formula) => apply_chunk(stretch, job, &**formula, self.observe),
             Ready::Advance32(formula) => advance_chunk(stretch, job, &**formula),
             Ready::Advance64(formula) => advance_chunk(stretch, job, &**formula),
         }
@@ -600,10 +615,14 @@ fn measure_chunk<F: Float>(
     measure: &dyn Measure<F>,
 ) -> [f64; MAX_MEASURED] {
     let mut totals = [0.0; MAX_MEASURED];
-    stretch.parts(|Part { x, g, state, u, spare, .. }| {
-        let g = job.factors.gradient(x, g, spare);
-        measure.run(x, g, state, u, &mut totals);
-    });
+    let done = job.factors.keeps_gradient()
+        && stretch.whole(|x, g, state| measure.run(x, g, state, &mut totals));
+    if !done {
+        stretch.parts(|Part { x, g, state, spare, .. }| {
+            let g = job.factors.gradient(x, g, spare);
+            measure.run(x, g, state, &mut totals);
+        });
+    }
     totals
 }
 
@@ -626,35 +645,59 @@ fn propose_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Pr
 }
 
 /// The common case: nothing stands between the formula and the move.
-fn advance_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Advance<F>) {
+fn advance_chunk<F: Float>(
+    stretch: Stretch<'_, '_>,
+    job: &Job,
+    formula: &dyn Advance<F>,
+) -> Observed {
     let keep = F::from_f64(job.factors.keep);
-    let done =
-        job.factors.keeps_gradient() && stretch.whole(|x, g, state| formula.run(x, g, keep, state));
-    if !done {
-        stretch.parts(|Part { x, g, state, spare, start, .. }| {
-            let g = job.factors.gradient(x, g, spare);
-            formula.run(x, g, keep, job.arguments(state, start));
-        });
-    }
-}
-
-fn apply_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) {
-    match job.matrix {
-        None => stretch.parts(|Part { x, g, state, u, spare, start }| {
-            let g = job.factors.gradient(x, g, spare);
-            formula.run(x, g, u, job.arguments(state, start));
-            job.factors.mask(g, u);
-            job.factors.apply(x, u, 1.0);
-        }),
-        // The direction is known: the formula runs for its states alone.
-        Some((_, factor)) => {
-            let mut proposed = vec![F::default(); pass::block_len::<F>()];
-            stretch.parts(|Part { x, g, state, u, spare, start }| {
-                let g = job.factors.gradient(x, g, spare);
-                let arguments = job.arguments(state, start);
-                formula.run(x, g, &mut proposed[..u.len()], arguments);
-                job.factors.apply(x, u, factor);
+    if let Some(scale) = job.factors.scale() {
+        let factors = [keep, F::from_f64(scale)];
+        if !stretch.whole(|x, g, state| formula.run(x, g, factors, state)) {
+            stretch.parts(|Part { x, g, state, start, .. }| {
+                formula.run(x, g, factors, job.arguments(state, start));
             });
         }
+    } else {
+        let factors = [keep, F::from_f64(1.0)];
+        stretch.parts(|Part { x, g, state, spare, start, .. }| {
+            let g = job.factors.gradient(x, g, spare);
+            formula.run(x, g, factors, job.arguments(state, start));
+        });
     }
+    Observed::default()
+}
+
+fn apply_chunk<F: Float>(
+    stretch: Stretch<'_, '_>,
+    job: &Job,
+    formula: &dyn Propose<F>,
+    observe: bool,
+) -> Observed {
+    let mut observed = Observed::default();
+    let room = |wanted| vec![F::default(); if wanted { pass::block_len::<F>() } else { 0 }];
+    let (mut before, mut proposed) = (room(observe), room(job.matrix.is_some()));
+    stretch.parts(|Part { x, g: raw, state, u, spare, start }| {
+        if observe {
+            before[..x.len()].copy_from_slice(x);
+        }
+        let g = job.factors.gradient(x, raw, spare);
+        let state = job.arguments(state, start);
+        match job.matrix {
+            None => {
+                formula.run(x, g, u, state);
+                job.factors.mask(g, u);
+                job.factors.apply(x, u, 1.0);
+            }
+            // The direction is known: the formula runs for its states alone.
+            Some((_, factor)) => {
+                formula.run(x, g, &mut proposed[..u.len()], state);
+                job.factors.apply(x, u, factor);
+            }
+        }
+        if observe {
+            observed.add(raw, &mut before[..x.len()], x);
+        }
+    });
+    observed
 }

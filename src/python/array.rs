@@ -94,8 +94,9 @@ impl Torch {
 
     /// Whether `object` is a tensor or parameter and no subclass of them.
     pub fn is_plain(&self, object: &Bound<'_, PyAny>) -> bool {
-        let kind = object.get_type();
-        kind.is(&self.parameter) || kind.is(&self.tensor)
+        // SAFETY: the object is alive; its type is compared and not kept.
+        let kind = unsafe { pyo3::ffi::Py_TYPE(object.as_ptr()) };
+        [&self.parameter, &self.tensor].iter().any(|plain| plain.as_ptr().cast() == kind)
     }
 
     /// A view of a plain tensor; `None` where torch cannot describe it (sparse, for instance).
@@ -344,10 +345,16 @@ impl Array {
         self.span().filter(|_| self.cpu && self.same_layout(like))
     }
 
-    /// Rows, columns, and whether columns lie one after the other, for a dense matrix.
+    /// Rows, columns, and whether columns lie one after the other, for a dense matrix; an array of
+    /// more axes is one of `shape[0]` rows, whose columns may lie in any order. None for fewer axes,
+    /// and where neither rows nor columns lie together.
     pub fn matrix(&self) -> Option<([usize; 2], bool)> {
-        let [rows, columns] = *<&[i64; 2]>::try_from(self.shape()).ok()?;
-        Some(([rows as usize, columns as usize], !self.is_row_major()))
+        let (&rows, rest) = self.shape().split_first().filter(|(_, rest)| !rest.is_empty())?;
+        let columns: i64 = rest.iter().product();
+        let by_rows = self.is_row_major() || self.strides[0] == columns || rows <= 1;
+        let by_columns = self.strides[0] == 1 || columns <= 1;
+        (by_rows || by_columns || rows * columns == 0)
+            .then_some(([rows as usize, columns as usize], !by_rows))
     }
 
     /// The shape as Python prints it.

@@ -126,6 +126,9 @@ impl<'a, 'py> Gather<'a, 'py> {
         self.groups.push(built);
         let first = self.parameters;
         self.parameters += params.len();
+        self.rows.reserve(params.len());
+        self.spans.reserve(params.len() * (2 + context.states.len()));
+        self.held.reserve(params.len() * (3 + context.states.len()));
         for (index, param) in params.iter().enumerate() {
             let grad = match grads.is_none() {
                 true => param.getattr(intern!(self.py, "grad"))?,
@@ -404,7 +407,8 @@ impl<'a, 'py> Gather<'a, 'py> {
             let name = format!("each parameter of {}", context.class);
             let given = format!("one of shape {}", x.shape_text());
             let fix = "give other parameters to another optimizer, such as AdamW";
-            return Err(Error::value(name, "a matrix (2-D)", given, fix).into());
+            let allowed = "a matrix, or have more axes that follow each other in memory";
+            return Err(Error::value(name, allowed, given, fix).into());
         };
         let method = intern!(self.py, "direction");
         let direction = self.host.call_method1(method, (&self.held[first],))?;

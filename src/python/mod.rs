@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod array;
+mod clip;
 mod coordinate;
 mod gather;
 mod network;
@@ -59,6 +60,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     aggregate::register(module)?;
     coordinate::register(module)?;
+    clip::register(module)?;
     optim::register(module)?;
     search::register(module)?;
     network::register(module)?;

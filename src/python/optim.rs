@@ -5,7 +5,7 @@ use crate::engine::rng::Philox;
 use crate::engine::{Error, Result};
 use crate::optim::hyper::{self, Field, Lookup, Value};
 use crate::optim::modifiers::{Decay, Modifiers, OnNonfinite};
-use crate::optim::rule::{Info, Step};
+use crate::optim::rule::{AnyRule, Info, Start, State, Step};
 use crate::optim::{Group, Options, RULES};
 use numpy::{PyArray1, PyArrayMethods};
 use pyo3::exceptions::PyKeyError;
@@ -38,8 +38,23 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
     })
 }
 
-/// Every rule of the registry: name, class, summary, whether parameters count steps, default decay
-/// and weight decay, and hyperparameters as (key, index, allowed, default).
+/// Whether what happens to a coordinate depends on no other one, and on no place in its tensor.
+fn pointwise(rule: &dyn AnyRule) -> bool {
+    let drawn = |state: &State| !matches!(state.start, Start::Constant(_));
+    let placed = rule.noise().is_some() || rule.states().iter().any(drawn);
+    rule.measured().is_none() && rule.matrix(1, 1).is_none() && !placed
+}
+
+/// No hyperparameters: a rule takes its defaults.
+struct Nothing;
+impl Lookup for Nothing {
+    fn get(&self, _: &str, _: Option<usize>) -> Result<Option<Value>> {
+        Ok(None)
+    }
+}
+
+/// Every rule of the registry: name, class, summary, whether parameters count steps, whether they
+/// are stepped coordinate by coordinate, default decay and weight decay, and hyperparameters as (key, index, allowed, default).
 #[pyfunction]
 fn optim_rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
     let rules = PyList::empty(py);
@@ -54,6 +69,7 @@ fn optim_rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         entry.set_item("class", info.class)?;
         entry.set_item("summary", info.summary.trim())?;
         entry.set_item("counts", info.counts)?;
+        entry.set_item("pointwise", pointwise(&*(info.build)(&Nothing)?))?;
         entry.set_item("decay", to_python(py, &<Decay as hyper::Domain>::value(&decay))?)?;
         entry.set_item("weight_decay", weight_decay)?;
         entry.set_item("fields", fields)?;
@@ -107,19 +123,24 @@ pub fn build(name: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Group> {
     Ok(Group { rule, modifiers })
 }
 
-fn options(grad_scale: f64, on_nonfinite: &str, loss: Option<f64>) -> PyResult<Options> {
+fn options(
+    grad_scale: f64,
+    on_nonfinite: &str,
+    observe: bool,
+    loss: Option<f64>,
+) -> PyResult<Options> {
     let text = Value::Text(on_nonfinite.to_owned());
     let on_nonfinite = <OnNonfinite as hyper::Domain>::accept(&text).ok_or_else(|| {
         let allowed = <OnNonfinite as hyper::Domain>::allowed();
         Error::value("on_nonfinite", allowed, &text, "the default is \"propagate\"")
     })?;
-    Ok(Options { on_nonfinite, grad_scale, loss })
+    Ok(Options { on_nonfinite, grad_scale, observe, loss })
 }
 
 /// Check the hyperparameters of a rule, its modifiers and the policy for NaN.
 #[pyfunction]
 fn optim_check(rule: &str, hyper: &Bound<'_, PyDict>, on_nonfinite: &str) -> PyResult<()> {
-    options(1.0, on_nonfinite, None)?;
+    options(1.0, on_nonfinite, false, None)?;
     build(rule, hyper).map(drop)
 }
 
@@ -137,6 +158,7 @@ fn optim_states(
 ///
 /// `scalars`: specifications of numbers beside the buffers; `noise`: the seed of the noise that the
 /// formula uses, or None; `measured`: how many states it measures, None if it does not measure;
+/// `pointwise`: whether it steps coordinate by coordinate;
 /// `own_decay`: whether it applies the decay itself; `views`: None, or for "eval" and for "train" a
 /// list of (buffer, [(buffer, weight)]).
 #[pyfunction]
@@ -152,6 +174,7 @@ fn optim_traits<'py>(
     traits.set_item("scalars", scalars)?;
     traits.set_item("noise", rule.noise())?;
     traits.set_item("measured", rule.measured())?;
+    traits.set_item("pointwise", pointwise(&*rule))?;
     traits.set_item("own_decay", rule.decays(modifiers.decay))?;
     match rule.views() {
         None => traits.set_item("views", py.None())?,
@@ -184,11 +207,12 @@ fn optim_admit(rule: &str, hyper: &Bound<'_, PyDict>, loss: Option<f64>) -> PyRe
 ///
 /// `loss` is the value at which gradients were taken, for rules that ask for it.
 ///
-/// Returns the parameters that were stepped, whether the step was skipped and the gradient norm
-/// where clipping asked for it; or None, with nothing written, when a tensor is out of the core's
-/// reach.
+/// Returns the parameters that were stepped, whether the step was skipped, the gradient norm where
+/// clipping asked for it, and with `observe` the norms of gradient, update and parameter and the
+/// cosine of gradient and update for each parameter; or None, with nothing written, when a tensor is
+/// out of the core's reach.
 #[pyfunction]
-#[pyo3(signature = (groups, state, host, grad_scale, on_nonfinite, loss=None))]
+#[pyo3(signature = (groups, state, host, grad_scale, on_nonfinite, observe=false, loss=None))]
 #[allow(clippy::type_complexity)]
 fn optim_step<'py>(
     py: Python<'py>,
@@ -197,9 +221,10 @@ fn optim_step<'py>(
     host: &Bound<'py, PyAny>,
     grad_scale: f64,
     on_nonfinite: &str,
+    observe: bool,
     loss: Option<f64>,
-) -> PyResult<Option<(Bound<'py, PyList>, bool, Option<f64>)>> {
-    let options = options(grad_scale, on_nonfinite, loss)?;
+) -> PyResult<Option<(Bound<'py, PyList>, bool, Option<f64>, Vec<(f64, f64, f64, f64)>)>> {
+    let options = options(grad_scale, on_nonfinite, observe, loss)?;
     let mut gather = Gather::new(py, state, host)?;
     for group in groups {
         if !gather.group(&group)? {
@@ -208,7 +233,8 @@ fn optim_step<'py>(
     }
     gather.check()?;
     let (report, stepped) = gather.run(&options)?;
-    Ok(Some((stepped, report.skipped, report.grad_norm)))
+    let observed = report.observed.iter().map(|sums| sums.norms(grad_scale).into()).collect();
+    Ok(Some((stepped, report.skipped, report.grad_norm, observed)))
 }
 
 /// Fill an array with standard normal numbers that depend on seed, stream and place alone.

@@ -11,7 +11,9 @@ import pytest
 import thalweg
 
 ROOT = Path(__file__).parents[2]
-MISSING = re.compile(r"No module named '(torch|scipy|sklearn|matplotlib|click|rich|tqdm)|thalweg\[")
+MISSING = re.compile(
+    r"No module named '(torch|scipy|sklearn|matplotlib|click|rich|tqdm|gymnasium)|thalweg\["
+)
 
 
 def blocks():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -13,6 +15,11 @@ from rich.console import Console
 from thalweg._errors import InputError
 from thalweg.cli import INTERRUPTED
 from thalweg.race import tasks
+
+if TYPE_CHECKING:
+    from thalweg.race.result import Result
+    from thalweg.race.runner import Plan
+    from thalweg.race.tasks import Task
 
 _NEEDS = {"torch": "torch", "matplotlib": "matplotlib", "sklearn": "scikit-learn"}
 
@@ -30,13 +37,14 @@ _NEEDS = {"torch": "torch", "matplotlib": "matplotlib", "sklearn": "scikit-learn
     "--data",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Folder of the IDX files, gzipped or not (task mnist).",
+    help="Folder of the IDX files, gzipped or not (task mnist; snn takes the digits without).",
 )
 @click.option(
     "--optimizers",
     metavar="LIST",
     help="Who races, e.g. adamw,diffgrad:lr=3e-3,torch:AdamW. "
-    "Default: ten rules of thalweg, torch's AdamW and SGD.",
+    "Default: ten rules of thalweg, torch's AdamW and SGD. Task snn: polystep, openai_es, spsa, "
+    "surrogate.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="Passes over the training images.")
 @click.option(
@@ -84,12 +92,11 @@ def command(
     _require(task_name)
     from torch import get_num_threads
 
-    from thalweg.race import entrants as field
     from thalweg.race import picture, record, table
-    from thalweg.race.contest import contest
-    from thalweg.race.runner import Plan, line_up
+    from thalweg.race.runner import Plan
 
-    racers = field.parse(field.DEFAULT if optimizers is None else optimizers)
+    if lr_sweep and task_name == "snn":
+        raise InputError("--lr-sweep has no use with --task snn; type rates in --optimizers")
     task = tasks.load(task_name, data)
     plan = Plan(
         epochs=epochs or task.epochs,
@@ -97,9 +104,13 @@ def command(
         target=target or task.target,
         threads=threads or task.threads or get_num_threads(),
     )
-    line_up(racers, task, plan)  # refuses wrong settings before anything long begins
+    race = (
+        _spikes(optimizers, task, plan)
+        if task_name == "snn"
+        else _steps(optimizers, task, plan, lr_sweep)
+    )
     _prepare(out)
-    result = contest(racers, task, plan, lr_sweep=lr_sweep, console=Console(stderr=True))
+    result = race(Console(stderr=True))
     if result is None:
         print("thalweg: interrupted before there was anything to compare", file=sys.stderr)
         return INTERRUPTED
@@ -110,9 +121,32 @@ def command(
     return 0 if result.finished else INTERRUPTED
 
 
+def _steps(
+    optimizers: str | None, task: Task, plan: Plan, lr_sweep: bool
+) -> Callable[[Console], Result | None]:
+    """Get optimizers ready; refuses wrong settings before anything long begins."""
+    from thalweg.race import entrants as field
+    from thalweg.race.contest import contest
+    from thalweg.race.runner import line_up
+
+    racers = field.parse(field.DEFAULT if optimizers is None else optimizers)
+    line_up(racers, task, plan)
+    return lambda console: contest(racers, task, plan, lr_sweep=lr_sweep, console=console)
+
+
+def _spikes(optimizers: str | None, task: Task, plan: Plan) -> Callable[[Console], Result | None]:
+    """Get the contenders of the spiking task ready."""
+    from thalweg.race.contest import conduct
+    from thalweg.race.spiking import contenders as field
+
+    racers = field.parse(field.DEFAULT if optimizers is None else optimizers)
+    lanes = field.line_up(racers, task, plan)
+    return lambda console: conduct(lanes, task, plan, console)
+
+
 def _require(task: str) -> None:
     """Refuse before anything long begins if a package is missing."""
-    needed = [module for module in _NEEDS if module != "sklearn" or task == "digits"]
+    needed = [module for module in _NEEDS if module != "sklearn" or task in ("digits", "snn")]
     missing = [_NEEDS[module] for module in needed if find_spec(module) is None]
     if missing:
         raise InputError(

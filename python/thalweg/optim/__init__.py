@@ -29,8 +29,16 @@ foreach, fused : bool, optional
 capturable, differentiable : bool
     Only False.
 
+Some rules take gradients beside the point to use, or keep an average of their iterates:
+`optimizer.eval()` puts that point into the parameters, `optimizer.train()` goes back, and a step in
+between is an error. Other rules let both be.
+
 Parameters on other devices than the CPU, and tensor subclasses, are stepped by each rule's plain
-torch reference, with the same options.
+torch reference, with the same options; shards of DTensors natively where the rule allows it.
+
+Besides: `Routed`, several rules in one optimizer; `fuse_backward` and `unfuse_backward`, steps
+inside the backward pass; `Telemetry`, what each step did; `clip_grad_norm_`,
+`clip_grad_pixelwise_` and `clip_pixels`, clipping outside the step.
 """
 
 from __future__ import annotations
@@ -50,4 +58,24 @@ for _rule in rules().values():
         import_module(f"thalweg.optim.{_rule.name}"), _rule.class_name
     )
 
-__all__ = ["Optimizer", *(rule.class_name for rule in rules().values())]
+from thalweg.optim.clipping import (  # noqa: E402
+    clip_grad_norm_,
+    clip_grad_pixelwise_,
+    clip_pixels,
+)
+from thalweg.optim.fused_backward import fuse_backward, unfuse_backward  # noqa: E402
+from thalweg.optim.routed import Routed  # noqa: E402
+from thalweg.optim.telemetry import Reading, Telemetry  # noqa: E402
+
+__all__ = [
+    "Optimizer",
+    "Reading",
+    "Routed",
+    "Telemetry",
+    "clip_grad_norm_",
+    "clip_grad_pixelwise_",
+    "clip_pixels",
+    "fuse_backward",
+    "unfuse_backward",
+    *(rule.class_name for rule in rules().values()),
+]

@@ -11,10 +11,15 @@ from thalweg.optim.adaptivebraking import AdaptiveBraking as AdaptiveBraking
 from thalweg.optim.ademamix import AdEMAMix as AdEMAMix
 from thalweg.optim.aegd import AEGD as AEGD
 from thalweg.optim.classp import CLASSP as CLASSP
+from thalweg.optim.clipping import clip_grad_norm_ as clip_grad_norm_
+from thalweg.optim.clipping import clip_grad_pixelwise_ as clip_grad_pixelwise_
+from thalweg.optim.clipping import clip_pixels as clip_pixels
 from thalweg.optim.curlsgd import CurlSGD as CurlSGD
 from thalweg.optim.dalelangevin import DaleLangevin as DaleLangevin
 from thalweg.optim.diffgrad import DiffGrad as DiffGrad
 from thalweg.optim.exponentiatedgradient import ExponentiatedGradient as ExponentiatedGradient
+from thalweg.optim.fused_backward import fuse_backward as fuse_backward
+from thalweg.optim.fused_backward import unfuse_backward as unfuse_backward
 from thalweg.optim.grams import Grams as Grams
 from thalweg.optim.gravity import Gravity as Gravity
 from thalweg.optim.lion import Lion as Lion
@@ -26,7 +31,10 @@ from thalweg.optim.optimizer import Optimizer as Optimizer
 from thalweg.optim.radam import RAdam as RAdam
 from thalweg.optim.randomscalingsgd import RandomScalingSGD as RandomScalingSGD
 from thalweg.optim.rmsprop import RMSprop as RMSprop
+from thalweg.optim.routed import Routed as Routed
 from thalweg.optim.schedulefreeadamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 from thalweg.optim.sgd import SGD as SGD
 from thalweg.optim.sgld import SGLD as SGLD
+from thalweg.optim.telemetry import Reading as Reading
+from thalweg.optim.telemetry import Telemetry as Telemetry
 from thalweg.optim.triplemomentum import TripleMomentum as TripleMomentum

@@ -68,6 +68,8 @@ class AEGD(Optimizer):
     """
 
     rule = "aegd"
+    # Distributed checkpoints make missing state by a step without a loss.
+    eager_state = True
     needs_loss = True
 
     def __init__(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thalweg import _core
 from thalweg._start import Spec, column_signs
+from thalweg.optim.whole import put
 
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
@@ -45,7 +46,7 @@ class TorchHost:
                 signs = column_signs(p.shape, value, int(group["seed"]), self.number(p))
                 real = _real(state[name])
                 shape = (*p.shape, 1) if p.is_complex() else p.shape
-                real.copy_(torch.from_numpy(signs).reshape(shape))
+                put(real, torch.from_numpy(signs).reshape(shape).expand(real.shape).to(real.device))
             elif value != 0.0:
                 _real(state[name]).fill_(value)
         return state
@@ -64,7 +65,7 @@ class TorchHost:
         real = torch.view_as_real(out) if out.is_complex() else out
         draws = np.empty(real.numel())
         _core.optim_normal(draws, seed, stream)
-        real.copy_(torch.from_numpy(draws * std).reshape(real.shape))
+        put(real, torch.from_numpy(draws * std).reshape(real.shape).to(real.device))
 
     def conform(self, tensors: list[Tensor], ordered: bool = False) -> list[Tensor]:
         """Return stand-ins of parameter, gradient and states that share one dense layout.
@@ -111,11 +112,20 @@ class TorchHost:
                 f"parameter of shape {tuple(p.shape)} and strides {p.stride()} overlaps itself; "
                 "pass a copy, such as p.clone()"
             )
+        if p.is_complex():
+            self._check_complex(p)
         with torch.no_grad():
             real = [_real(tensor.detach()) for tensor in (p, g, *states)]
             keep = not ordered and _is_dense(real[0])
             work = real[0] if keep else real[0].contiguous()
             return [_like(work, tensor) for tensor in (work, *real[1:])]
+
+    def _check_complex(self, p: Tensor) -> None:
+        from thalweg.optim import plain
+
+        groups = self.optimizer.param_groups
+        for group in (g for g in groups if any(q is p for q in g["params"])):
+            plain.check_shapes(self.optimizer, group, p)
 
     @staticmethod
     def restore(tensor: Tensor, stand_in: Tensor) -> None:
@@ -136,7 +146,7 @@ class TorchHost:
     ) -> None:
         """Replace a direction by its orthogonal factor."""
         with torch.no_grad():
-            u.copy_(newton_schulz(u, coefficients, steps, eps))
+            u.copy_(newton_schulz(u.flatten(1), coefficients, steps, eps).reshape(u.shape))
 
 
 def newton_schulz(

@@ -38,7 +38,7 @@ class Muon(Optimizer):
         Factor on the rate: `sqrt(max(1, rows / columns))` (also for None), or
         `0.2 * sqrt(max(rows, columns))`.
     **engine
-        Options of the engine, see `thalweg.optim`.1.
+        Options of the engine, see `thalweg.optim`.
 
     Raises
     ------
@@ -51,8 +51,10 @@ class Muon(Optimizer):
     -----
     `b = momentum * b + (1 - momentum) * g`; `u = (1 - momentum) * g + momentum * b` with
     `nesterov`, else `b`; `x -= lr * s * NewtonSchulz(u)`. As `torch.optim.Muon`, but the iteration
-    runs in float32 (float64 for float64 parameters) where torch's runs in bfloat16. Parameters must
-    be 2-D. Memory: one buffer, and the direction during a step.
+    runs in float32 (float64 for float64 parameters) where torch's runs in bfloat16. A parameter
+    with more than two axes, such as the kernel of a convolution, is the matrix of its `shape[0]`
+    rows; one with fewer is refused, see `thalweg.optim.Routed`. Memory: one buffer, and the
+    direction during a step.
 
     References
     ----------

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Literal, TypedDict
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -12,9 +14,18 @@ from typing_extensions import Unpack, override
 from thalweg import _core
 from thalweg._registry import Rule, rules
 from thalweg._views import exchange
-from thalweg.optim import plain
+from thalweg.optim import checkpoint, compiled, plain
 from thalweg.optim.host import TorchHost
+from thalweg.optim.stand_in import Row, native_step
+from thalweg.optim.whole import is_distributed
 
+if TYPE_CHECKING:
+    from torch.utils.hooks import RemovableHandle
+
+    from thalweg.optim.telemetry import Telemetry
+
+# Groups, each with those of its parameters that are meant.
+Groups = list[tuple[dict[str, Any], list[Tensor]]]
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
 
@@ -58,19 +69,34 @@ class Optimizer(torch.optim.Optimizer):
 
     def __init__(self, params: Params, hyper: dict[str, Any], engine: EngineOptions) -> None:
         options: dict[str, Any] = dict(engine)
-        self.on_nonfinite: str = options.pop("on_nonfinite", "propagate")
+        on_nonfinite = options.pop("on_nonfinite", "propagate")
         defaults = {**self._engine_defaults(), **hyper}
+        fixed = {"rule": self.rule, "version": checkpoint.VERSION}
         unknown = sorted(set(options) - set(defaults))
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} takes no argument {unknown[0]!r}; "
                 f"it takes {', '.join({**hyper, **defaults})}, on_nonfinite"
             )
-        defaults.update(options)
-        self._check(defaults)
+        self._start(params, {**defaults, **options, **fixed}, on_nonfinite)
+
+    def _start(self, params: Any, defaults: dict[str, Any], on_nonfinite: str) -> None:
+        self.on_nonfinite = on_nonfinite
+        if defaults:
+            self._check(defaults)
+        self._begin()
+        super().__init__(params, defaults)
+
+    def _begin(self) -> None:
+        """Set what neither pickles nor copies carry."""
         # torch.amp.GradScaler then leaves unscaling, and skipping, to the step.
         self._step_supports_amp_scaling = True
-        super().__init__(params, defaults)
+        self._number = compiled.register(self)
+        self._telemetry: Telemetry | None = None
+        # Of the step that is under way, for rules that ask for it.
+        self._loss: float | None = None
+        self._backward_hooks: list[RemovableHandle] = []
+        self._params: list[Tensor] = []
 
     @classmethod
     def _rule(cls) -> Rule:
@@ -78,21 +104,7 @@ class Optimizer(torch.optim.Optimizer):
 
     @classmethod
     def _engine_defaults(cls) -> dict[str, Any]:
-        rule = cls._rule()
-        return {
-            "weight_decay": rule.weight_decay,
-            "decay": rule.decay,
-            "mask": None,
-            "mask_scale": "mean",
-            "maximize": False,
-            "clip_norm": None,
-            "clip_value": None,
-            "state_dtype": "float32",
-            "foreach": None,
-            "fused": None,
-            "capturable": False,
-            "differentiable": False,
-        }
+        return engine_defaults(cls._rule())
 
     def _check(self, group: dict[str, Any]) -> None:
         """Raise for options outside their range; nothing is changed."""
@@ -102,7 +114,7 @@ class Optimizer(torch.optim.Optimizer):
                 f"lr must be a number or a tensor of one element, got one of shape "
                 f"{tuple(lr.shape)}; pass lr.mean() or a float"
             )
-        _core.optim_check(self.rule, group, self.on_nonfinite)
+        _core.optim_check(group["rule"], group, self.on_nonfinite)
         if group["state_dtype"] != "float32":
             raise ValueError(
                 f"state_dtype must be 'float32', got {group['state_dtype']!r}; "
@@ -117,12 +129,22 @@ class Optimizer(torch.optim.Optimizer):
     @override
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         if isinstance(param_group, dict):
-            self._check({**self.defaults, **param_group})
+            rule: Any = param_group.get("rule", self.defaults.get("rule"))
+            if "rule" in self.defaults and rule != self.rule:
+                raise ValueError(
+                    f"rule of a group must be {self.rule!r}, got {rule!r}; Routed takes several"
+                )
+            # Also fills a group of Routed, which has no defaults of its own.
+            param_group = {**defaults_of(rule), **self.defaults, **param_group}
+            self._check(param_group)
         super().add_param_group(param_group)
-        if self.eager_state:
+        group = self.param_groups[-1]
+        self._params += group["params"]
+        if class_of(self, group).eager_state:
             host = TorchHost(self)
-            group = self.param_groups[-1]
-            missing = [("step", "counter", 0.0, 1), *_core.optim_states(self.rule, group)]
+            scalars = _core.optim_traits(group["rule"], group)["scalars"]
+            states = _core.optim_states(group["rule"], group)
+            missing = [("step", "counter", 0.0, 1), *states, *scalars]
             for p in group["params"]:
                 self.state[p] = host.init(p, missing, group)
 
@@ -140,13 +162,14 @@ class Optimizer(torch.optim.Optimizer):
     @torch.no_grad()
     def _exchange(self, mode: Literal["eval", "train"]) -> None:
         for group in self.param_groups:
-            views = _core.optim_traits(self.rule, group)["views"]
+            views = _core.optim_traits(group["rule"], group)["views"]
             if views is None or group["train_mode"] is (mode == "train"):
                 continue
             for p in group["params"]:
                 if state := self.state.get(p):
                     buffers = {"param": p.to(state_dtype(p)), **state}
                     for name, value in exchange(views[mode], buffers).items():
+                        # Not `put`: both are shards, where they are distributed.
                         (p if name == "param" else state[name]).copy_(value)
             group["train_mode"] = mode == "train"
 
@@ -174,45 +197,112 @@ class Optimizer(torch.optim.Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        if torch.compiler.is_compiling() and compiled.traced_step(self):
+            return loss
+        scale = self._scale()
+        if scale is not None:
+            for group in self.param_groups:
+                # The core reads the rest.
+                if group["state_dtype"] != "float32" or group["differentiable"]:
+                    self._check(group)
+                self._check_mode(group)
+            self._loss = None
+            if self.needs_loss and loss is not None:
+                self._loss = float(loss.detach() if isinstance(loss, Tensor) else loss)
+            self._advance([(group, group["params"]) for group in self.param_groups], scale)
+        return loss
+
+    def _scale(self) -> float | None:
+        """What gradients are divided by; None where GradScaler found one that is infinite."""
         scale, found = getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
         if found is not None and float(found) != 0.0:
-            return loss
-        scale = 1.0 if scale is None else float(scale)
-        for group in self.param_groups:
-            # The core reads the rest.
-            if group["state_dtype"] != "float32" or group["differentiable"]:
-                self._check(group)
-            if group.get("train_mode", True) is not True:
-                raise ValueError(
-                    f"train_mode must be True for a step of {type(self).__name__}, got "
-                    f"{group['train_mode']!r}; call optimizer.train() first"
-                )
-        value = None
-        if self.needs_loss and loss is not None:
-            value = float(loss.detach() if isinstance(loss, Tensor) else loss)
+            return None
+        return 1.0 if scale is None else float(scale)
+
+    def _advance(self, groups: Groups, scale: float, whole: bool = True) -> None:
+        """Step those of `groups` that have gradients; `whole` says that these are all."""
         stepped = None
+        state: dict[Tensor, Any] = self.state
+        if not whole:
+            # The core looks through all of what it gets.
+            state = {p: self.state[p] for _, params in groups for p in params if p in self.state}
         if not torch.compiler.is_compiling():
-            groups = [(self.rule, group, group["params"], None) for group in self.param_groups]
-            host = TorchHost(self)
-            stepped = _core.optim_step(groups, self.state, host, scale, self.on_nonfinite, value)
-        if stepped is None:
-            with torch.no_grad():
-                plain.step(self, scale, value)
-        elif stepped[0]:
-            _bump_versions(stepped[0])
-        return loss
+            stepped = _core.optim_step(
+                [(group["rule"], group, params, None) for group, params in groups],
+                state,
+                TorchHost(self),
+                scale,
+                self.on_nonfinite,
+                self._telemetry is not None,
+                self._loss,
+            )
+        if stepped is not None:
+            if not whole:
+                self.state.update(state)
+            self._after(stepped[0], stepped[3], None, whole)
+            return
+        if any(is_distributed(p) for _, params in groups for p in params):
+            from thalweg.optim import sharded
+
+            if sharded.step(self, groups, scale):
+                return
+        rows = [Row(g, p, p, p.grad) for g, params in groups for p in params if p.grad is not None]
+        with torch.no_grad():
+            plain.step(self, rows, scale)
+
+    def _step_rows(self, rows: list[Row]) -> None:
+        """Step stand-ins of parameters, for a compiled graph."""
+        scale = self._scale()
+        if scale is None:
+            return
+        for row in rows:
+            self._check(row.group)
+            self._check_mode(row.group)
+        with torch.no_grad():
+            if not native_step(self, rows, scale):
+                plain.step(self, rows, scale)
+
+    def _check_mode(self, group: dict[str, Any]) -> None:
+        if group.get("train_mode", True) is not True:
+            raise ValueError(
+                f"train_mode must be True for a step of {class_of(self, group).__name__}, got "
+                f"{group['train_mode']!r}; call optimizer.train() first"
+            )
+
+    def _after(
+        self,
+        stepped: list[Tensor],
+        observed: list[Any],
+        owners: dict[Tensor, Tensor] | None = None,
+        whole: bool = True,
+    ) -> None:
+        """Tell autograd and the recorder, if there is one, what was stepped."""
+        if not stepped:
+            return
+        bump_versions(stepped)
+        if self._telemetry is not None:
+            params = stepped if owners is None else [owners[p] for p in stepped]
+            self._telemetry.record(params, observed, whole)
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a state dict of this class, or of torch's class of the same name.
 
         As torch's, except that state keeps its own type: float32 moments of bfloat16 parameters
-        are not rounded on the way.
+        are not rounded on the way; and that state goes to the parameter of the same name where
+        both sides have names, whatever the order and the groups.
+
+        Raises
+        ------
+        ValueError
+            For a checkpoint of another rule, of a later version, or of other parameters; nothing
+            is then loaded.
         """
         loaded: dict[str, Any] = {}
 
-        def capture(_: torch.optim.Optimizer, final: dict[str, Any]) -> None:
-            loaded.update(final)
+        def capture(_: torch.optim.Optimizer, final: dict[str, Any]) -> dict[str, Any]:
+            loaded.update(checkpoint.fitted(self, final))
+            return loaded
 
         handle = self.register_load_state_dict_pre_hook(capture)
         try:
@@ -223,7 +313,7 @@ class Optimizer(torch.optim.Optimizer):
         numbers = [n for group in loaded["param_groups"] for n in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
         scalars = {
-            p: {name for name, *_ in _core.optim_traits(self.rule, group)["scalars"]}
+            p: {name for name, *_ in _core.optim_traits(group["rule"], group)["scalars"]}
             for group in self.param_groups
             for p in group["params"]
         }
@@ -245,13 +335,14 @@ class Optimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self.__dict__.setdefault("on_nonfinite", "propagate")
-        self._step_supports_amp_scaling = True
-        defaults = {**self._rule().defaults(), **self._engine_defaults()}
+        if "_number" not in self.__dict__:
+            self._begin()
+        self._params = [p for group in self.param_groups for p in group["params"]]
         for group in self.param_groups:
             # A checkpoint of torch's names the form of decay by a switch.
             if group.get("decoupled_weight_decay"):
                 group.setdefault("decay", "decoupled")
-            for key, value in defaults.items():
+            for key, value in defaults_of(group.get("rule") or self.rule).items():
                 group.setdefault(key, value)
             for p in group["params"]:
                 step = self.state.get(p, {}).get("step")
@@ -275,6 +366,46 @@ def named_decay(decoupled: bool, engine: EngineOptions) -> bool:
     return engine.get("decay") == "decoupled"
 
 
+def engine_defaults(rule: Rule) -> dict[str, Any]:
+    """Options of the engine, as a rule has them by default."""
+    return {
+        "weight_decay": rule.weight_decay,
+        "decay": rule.decay,
+        "mask": None,
+        "mask_scale": "mean",
+        "maximize": False,
+        "clip_norm": None,
+        "clip_value": None,
+        "state_dtype": "float32",
+        "foreach": None,
+        "fused": None,
+        "capturable": False,
+        "differentiable": False,
+    }
+
+
+def defaults_of(rule: str) -> dict[str, Any]:
+    """Everything that a group of a rule holds besides its parameters."""
+    found = rules()[rule]
+    fixed = {"rule": rule, "version": checkpoint.VERSION}
+    return {**found.defaults(), **engine_defaults(found), **fixed}
+
+
+@cache
+def _class(rule: str) -> type[Optimizer]:
+    found: type[Optimizer] = getattr(
+        import_module(f"thalweg.optim.{rule}"), rules()[rule].class_name
+    )
+    return found
+
+
+def class_of(optimizer: Optimizer, group: dict[str, Any]) -> type[Optimizer]:
+    """The class whose rule steps a group: the optimizer's own, unless it has several."""
+    rule = group["rule"]
+    own = type(optimizer)
+    return own if getattr(own, "rule", None) == rule else _class(rule)
+
+
 def state_dtype(p: Tensor) -> torch.dtype:
     """Type of the state of a parameter: its own if that is wide, else float32."""
     if p.dtype in (torch.float16, torch.bfloat16):
@@ -284,7 +415,7 @@ def state_dtype(p: Tensor) -> torch.dtype:
     return p.dtype
 
 
-def _bump_versions(tensors: list[Tensor]) -> None:
+def bump_versions(tensors: list[Tensor]) -> None:
     """Tell autograd that tensors changed under it."""
     try:
         torch.autograd.graph.increment_version(tensors)
@@ -293,4 +424,4 @@ def _bump_versions(tensors: list[Tensor]) -> None:
         torch.autograd.graph.increment_version([t for t in tensors if not t.is_inference()])
 
 
-__all__ = ["EngineOptions", "Optimizer", "Params", "Unpack"]
+__all__ = ["EngineOptions", "Groups", "Optimizer", "Params", "Unpack"]

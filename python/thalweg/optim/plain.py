@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 
 from thalweg import _core
+from thalweg._registry import rules
+from thalweg.optim.whole import full, put
 
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
+    from thalweg.optim.stand_in import Row
 
 
 @dataclass
@@ -33,25 +36,20 @@ class Call:
     shared: dict[str, Any] = field(default_factory=dict)
 
 
-def step(optimizer: Optimizer, grad_scale: float, loss: float | None = None) -> None:
-    """Step every parameter that has a gradient."""
+def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
+    """Step the parameters of some rows."""
     from thalweg.optim.host import TorchHost
+    from thalweg.optim.optimizer import class_of
 
-    pairs = [
-        (group, p)
-        for group in optimizer.param_groups
-        for p in group["params"]
-        if p.grad is not None
-    ]
-    for group, p in pairs:
+    for group, p, target, grad in rows:
         optimizer._check(group)
-        if optimizer.needs_loss:
-            _core.optim_admit(optimizer.rule, group, loss)
-        if p.grad.layout != torch.strided:
-            TorchHost(optimizer).conform([p, p.grad])
-        _check_shapes(optimizer, group, p)
+        if class_of(optimizer, group).needs_loss:
+            _core.optim_admit(group["rule"], group, optimizer._loss)
+        if grad.layout != torch.strided:
+            TorchHost(optimizer).conform([target, grad])
+        check_shapes(optimizer, group, p)
     if optimizer.on_nonfinite != "propagate":
-        bad = [n for n, (_, p) in enumerate(pairs) if not bool(torch.isfinite(p.grad).all())]
+        bad = [n for n, row in enumerate(rows) if not bool(torch.isfinite(full(row.grad)).all())]
         if bad and optimizer.on_nonfinite == "skip":
             return
         if bad:
@@ -59,25 +57,43 @@ def step(optimizer: Optimizer, grad_scale: float, loss: float | None = None) -> 
                 f"grad of parameter {bad[0]} holds NaN or infinity; lower the learning rate, "
                 'clip, or pass on_nonfinite="skip"'
             )
-    call = Call(grad_scale, loss)
-    if any(group["clip_norm"] is not None for group, _ in pairs):
-        squares = [float(_wide(p.grad).double().square().sum()) for _, p in pairs]
+    call = Call(grad_scale, optimizer._loss)
+    if any(row.group["clip_norm"] is not None for row in rows):
+        squares = [float(_wide(full(row.grad)).double().square().sum()) for row in rows]
         call.norm = math.sqrt(sum(squares)) / grad_scale
-    counters = [optimizer.state.get(p, {}).get("step") for _, p in pairs]
+    counters = [optimizer.state.get(row.p, {}).get("step") for row in rows]
     call.number = max((1 + int(0 if n is None else n) for n in counters), default=1)
-    if optimizer.shared is not None:
-        call.shared = optimizer.shared([_gradient(group, p, call)[1] for group, p in pairs])
-    for group, p in pairs:
-        _step_one(optimizer, group, p, call)
+    if any(class_of(optimizer, row.group).shared is not None for row in rows):
+        call.shared = _shared(optimizer, rows, call)
+    observed = [_step_one(optimizer, row, call) for row in rows]
+    if optimizer._telemetry is not None:
+        optimizer._telemetry.record([row.p for row in rows], [r for r in observed if r])
 
 
-def _check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
-    if optimizer.finish is not None and (p.dim() != 2 or p.is_complex()):
+def _shared(optimizer: Optimizer, rows: list[Row], call: Call) -> dict[str, Any]:
+    """Return what rules that look at all of their parameters see in them."""
+    from thalweg.optim.optimizer import class_of
+
+    found: dict[str, Any] = {}
+    for rule in dict.fromkeys(row.group["rule"] for row in rows):
+        ours = [row for row in rows if row.group["rule"] == rule]
+        look = class_of(optimizer, ours[0].group).shared
+        if look is not None:
+            found |= look([_gradient(row, call)[1] for row in ours])
+    return found
+
+
+def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
+    """Raise where a parameter or its state does not suit the rule of its group."""
+    from thalweg.optim.optimizer import class_of
+
+    if class_of(optimizer, group).finish is not None and (p.dim() < 2 or p.is_complex()):
         raise ValueError(
-            f"each parameter of {type(optimizer).__name__} must be a matrix (2-D), got one of "
-            f"shape {tuple(p.shape)}; give other parameters to another optimizer, such as AdamW"
+            f"each parameter of {class_of(optimizer, group).__name__} must be a matrix, or have "
+            f"more axes that follow each other in memory, got one of shape {tuple(p.shape)}; give "
+            "other parameters to another optimizer, such as AdamW"
         )
-    for name, *_ in _core.optim_states(optimizer.rule, group):
+    for name, *_ in _core.optim_states(group["rule"], group):
         state = optimizer.state.get(p, {}).get(name)
         if state is not None and state.shape != p.shape:
             raise ValueError(
@@ -93,12 +109,10 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def _gradient(
-    group: dict[str, Any], p: Tensor, call: Call, own_decay: bool = False
-) -> tuple[Tensor, Tensor]:
+def _gradient(row: Row, call: Call, own_decay: bool = False) -> tuple[Tensor, Tensor]:
     """Return the parameter, and the gradient as the rule sees it."""
-    assert p.grad is not None
-    x, g = _wide(p.detach()), _wide(p.grad.detach()) / call.grad_scale
+    group = row.group
+    x, g = _wide(full(row.target.detach())), _wide(full(row.grad.detach())) / call.grad_scale
     if group["clip_norm"] is not None:
         norm = call.norm
         g = g * min(1.0, group["clip_norm"] / (norm + 1e-6)) if norm == norm else g * norm
@@ -110,20 +124,22 @@ def _gradient(
     return x, g
 
 
-def _step_one(optimizer: Optimizer, group: dict[str, Any], p: Tensor, call: Call) -> None:
+def _step_one(optimizer: Optimizer, row: Row, call: Call) -> tuple[float, ...] | None:
     from thalweg.optim.host import TorchHost
+    from thalweg.optim.optimizer import class_of
 
-    rule = optimizer._rule()
-    traits = _core.optim_traits(optimizer.rule, group)
+    group, p, target, grad = row
+    rule, cls = rules()[group["rule"]], class_of(optimizer, group)
+    traits = _core.optim_traits(rule.name, group)
     own = traits["own_decay"]
-    x, g = _gradient(group, p, call, own)
+    x, g = _gradient(row, call, own)
     context = {key: group[key] for key in rule.defaults()} | call.shared
     state = optimizer.state[p]
-    specs = _core.optim_states(optimizer.rule, group)
+    specs = _core.optim_states(rule.name, group)
     names = [name for name, *_ in specs]
     counter = [("step", "counter", 0.0, 1)] * rule.counts
-    every = [*counter, *specs, *traits["scalars"]]
     host = TorchHost(optimizer)
+    every = [*counter, *specs, *traits["scalars"]]
     missing = [spec for spec in every if state.get(spec[0]) is None]
     if missing:
         state.update(host.init(p, missing, group))
@@ -144,8 +160,9 @@ def _step_one(optimizer: Optimizer, group: dict[str, Any], p: Tensor, call: Call
         "scalars": {name: state[name] for name, *_ in traits["scalars"]},
         "own_decay": {decay: weight_decay} if own else {},
     }
-    states = [_wide(state[name]) for name in names]
-    u, *states = optimizer.reference(x, g, *states, **context)
+    before = x.clone()
+    states = [_wide(full(state[name])) for name in names]
+    u, *states = cls.reference(x, g, *states, **context)
     if group["mask"] == "cautious":
         agree = (u.sign() * g.sign()) > 0
         if group["mask_scale"] == "mean":
@@ -155,17 +172,23 @@ def _step_one(optimizer: Optimizer, group: dict[str, Any], p: Tensor, call: Call
         u = torch.where(agree, u * scale, torch.zeros_like(u))
     elif group["mask"] == "grams":
         u = g.sign() * u.abs()
-    if optimizer.finish is not None:
-        u = optimizer.finish(u, **context)
-    x = _move(optimizer, x, u, 0.0 if own else weight_decay, decay, context)
-    (torch.view_as_real(p) if p.is_complex() else p).copy_(x)
+    if cls.finish is not None:
+        u = cls.finish(u.flatten(1), **context).reshape(u.shape)
+    x = _move(cls, x, u, 0.0 if own else weight_decay, decay, context)
+    put(_real(target), x)
     for name, new in zip(names, states, strict=True):
-        old = state[name]
-        (torch.view_as_real(old) if old.is_complex() else old).copy_(new)
+        put(_real(state[name]), new)
+    if optimizer._telemetry is None:
+        return None
+    raw = _wide(full(grad.detach())) / call.grad_scale
+    norms = [float(t.double().norm()) for t in (raw, x - before, x)]
+    both = norms[0] * norms[1]
+    product = float((raw.double() * (before - x).double()).sum())
+    return (*norms, product / both if both else 0.0)
 
 
 def _move(
-    optimizer: Optimizer,
+    cls: type[Optimizer],
     x: Tensor,
     u: Tensor,
     weight_decay: float,
@@ -173,15 +196,19 @@ def _move(
     context: dict[str, Any],
 ) -> Tensor:
     """Decay and step."""
-    strength = optimizer.rate(**context) * weight_decay
+    strength = cls.rate(**context) * weight_decay
     factor: Tensor | float = 1.0
     if decay == "decoupled":
         factor = 1.0 - strength
     elif decay == "cautious":
         towards = (u.sign() * x.sign()) >= 0
         factor = 1.0 - strength * towards.to(x.dtype)
-    if optimizer.retract is not None:
-        return optimizer.retract(x, x * factor, u, **context)
+    if cls.retract is not None:
+        return cls.retract(x, x * factor, u, **context)
     if decay == "cautious":
         return x - (u + (1.0 - factor) * x)
     return x * factor - u
+
+
+def _real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor

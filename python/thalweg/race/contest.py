@@ -8,10 +8,25 @@ from rich.console import Console
 
 from thalweg.race.display import watching
 from thalweg.race.entrants import Entrant
+from thalweg.race.lane import Contender
 from thalweg.race.result import Result, conclude
 from thalweg.race.runner import Plan, line_up, run
 from thalweg.race.sweep import FACTORS, Trial, best, sweep
 from thalweg.race.tasks import Task
+
+
+def conduct(
+    lanes: Sequence[Contender],
+    task: Task,
+    plan: Plan,
+    console: Console,
+    sweeps: Sequence[list[Trial]] = (),
+) -> Result | None:
+    """Race lanes that stand ready; None if Ctrl-C came before all had been measured."""
+    labels = [lane.entrant.label for lane in lanes]
+    with watching(labels, plan.epochs * task.checks, console) as watch:
+        finished = run(lanes, task, plan, watch)
+    return conclude(lanes, task, plan, finished=finished, sweeps=sweeps)
 
 
 def contest(
@@ -31,10 +46,7 @@ def contest(
             return None
         sweeps = found
         entrants = [e.at_rate(best(t).lr) for e, t in zip(entrants, sweeps, strict=True)]
-    lanes = line_up(entrants, task, plan)
-    with watching([e.label for e in entrants], plan.epochs * task.checks, console) as watch:
-        finished = run(lanes, task, plan, watch)
-    return conclude(lanes, task, plan, finished=finished, sweeps=sweeps)
+    return conduct(line_up(entrants, task, plan), task, plan, console, sweeps)
 
 
 def _rates(

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from thalweg.race.lane import Lane
+from thalweg.race.lane import Contender
 from thalweg.race.runner import Watch
 
 
@@ -35,7 +35,7 @@ def watching(labels: Sequence[str], checks: int, console: Console) -> Iterator[W
     with progress:
         bars = {label: progress.add_task(label, total=checks, figures="") for label in labels}
 
-        def watch(lane: Lane) -> None:
+        def watch(lane: Contender) -> None:
             point = lane.points[-1]
             figures = f"loss {point.train_loss:8.2g}  test {100 * point.test_accuracy:5.1f} %"
             if lane.diverged:

@@ -131,10 +131,7 @@ def parse(text: str) -> list[Entrant]:
     InputError
         If a name is unknown, a setting has no value, or an entrant comes twice.
     """
-    entries = [entry.strip() for entry in re.split(r",(?![^()\[\]]*[)\]])", text)]
-    entrants = [_entrant(entry) for entry in entries if entry]
-    if not entrants:
-        raise InputError("--optimizers is empty; name at least one, for example adamw")
+    entrants = [_entrant(entry) for entry in split(text)]
     for i, entrant in enumerate(entrants):
         if any(_same(entrant, other) for other in entrants[:i]):
             raise InputError(f"--optimizers has {entrant.name} twice with equal settings; drop one")
@@ -143,6 +140,14 @@ def parse(text: str) -> list[Entrant]:
         replace(e, label=_label(e.name, e.typed)) if short.count(e.label) > 1 else e
         for e in entrants
     ]
+
+
+def split(text: str) -> list[str]:
+    """Part a list at the commas that no bracket holds."""
+    entries = [entry.strip() for entry in re.split(r",(?![^()\[\]]*[)\]])", text)]
+    if not any(entries):
+        raise InputError("--optimizers is empty; name at least one, for example adamw")
+    return [entry for entry in entries if entry]
 
 
 def known() -> list[str]:
@@ -158,13 +163,14 @@ def _entrant(entry: str) -> Entrant:
     cls = _table(of_torch).get(head.lower())
     if cls is None:
         raise InputError(_unknown(head))
-    typed = dict(_setting(entry, option) for option in options)
+    typed = dict(setting(entry, option) for option in options)
     name = _display(cls, of_torch)
     label = _label(name, {key: value for key, value in typed.items() if key != "lr"})
     return Entrant(name, label, {**_settings(cls.__name__), **typed}, typed)
 
 
-def _setting(entry: str, option: str) -> tuple[str, Any]:
+def setting(entry: str, option: str) -> tuple[str, Any]:
+    """Read one `key=value`."""
     key, equals, value = option.partition("=")
     if not (equals and key.strip().isidentifier() and value.strip()):
         raise InputError(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from thalweg.race.tasks import Task
 
 _EVALUATION_BATCH = 2000
 # the training loss of a large set is taken on its first images: the same for every contender
-_LOSS_SAMPLE = 5_000
+LOSS_SAMPLE = 5_000
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,53 @@ class Point:
     train_loss: float
     test_loss: float
     test_accuracy: float
+
+
+class Described(Protocol):
+    """What a result says about an entrant."""
+
+    @property
+    def label(self) -> str:
+        """Name, with the settings typed where they tell it apart."""
+
+    @property
+    def note(self) -> str:
+        """What its figures must not be read without."""
+
+    @property
+    def of_torch(self) -> bool:
+        """Whether it is a reference line."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What it was built with."""
+
+
+class Contender(Protocol):
+    """What a race needs of a lane; `Lane` documents the attributes."""
+
+    lr: float
+    points: list[Point]
+    step_seconds: list[float]
+    diverged: bool
+
+    @property
+    def entrant(self) -> Described:
+        """Who runs here."""
+
+    def train(self, batches: Iterable[tuple[Tensor, float]]) -> None:
+        """Take a step for every batch of indices, at its share of the rate."""
+
+    def check(self, epoch: float) -> None:
+        """Measure losses and accuracy, outside the clock."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights of the network."""
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes kept between steps."""
 
 
 class Lane:
@@ -80,7 +127,7 @@ class Lane:
 
     def check(self, epoch: float) -> None:
         """Measure losses and accuracy, outside the clock."""
-        sample = (self._task.train[0][:_LOSS_SAMPLE], self._task.train[1][:_LOSS_SAMPLE])
+        sample = (self._task.train[0][:LOSS_SAMPLE], self._task.train[1][:LOSS_SAMPLE])
         train_loss, _ = evaluate(self._model, sample)
         test_loss, accuracy = evaluate(self._model, self._task.test)
         self.points.append(Point(epoch, self._seconds, train_loss, test_loss, accuracy))

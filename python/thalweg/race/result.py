@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from thalweg.race.lane import Lane, Point
+from thalweg.race.lane import Contender, Point
 from thalweg.race.runner import Plan
 from thalweg.race.sweep import Trial
 from thalweg.race.tasks import Task
@@ -73,7 +73,7 @@ class Result:
 
 
 def conclude(
-    lanes: Sequence[Lane],
+    lanes: Sequence[Contender],
     task: Task,
     plan: Plan,
     *,
@@ -95,7 +95,7 @@ def conclude(
     return Result(task, plan, lanes[0].parameters, finished, rows)
 
 
-def _row(lane: Lane, target: float, trials: list[Trial]) -> Row:
+def _row(lane: Contender, target: float, trials: list[Trial]) -> Row:
     epochs, seconds = crossing(lane.points, target)
     quartiles = statistics.quantiles([1e3 * s for s in lane.step_seconds], n=4)
     return Row(

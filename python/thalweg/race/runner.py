@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from thalweg.race.entrants import Entrant
-from thalweg.race.lane import Lane
+from thalweg.race.lane import Contender, Lane
 from thalweg.race.tasks import Task
 
-Watch = Callable[[Lane], None]
+Watch = Callable[[Contender], None]
 """Called with a lane whenever it has been measured."""
 
 
@@ -56,7 +56,7 @@ def line_up(entrants: Sequence[Entrant], task: Task, plan: Plan) -> list[Lane]:
         return [Lane(entrant, task, weights) for entrant in entrants]
 
 
-def run(lanes: Sequence[Lane], task: Task, plan: Plan, watch: Watch) -> bool:
+def run(lanes: Sequence[Contender], task: Task, plan: Plan, watch: Watch) -> bool:
     """Train all lanes, a stretch at a time each.
 
     Returns
@@ -103,7 +103,7 @@ def _share(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _cut_to_common_length(lanes: Sequence[Lane]) -> None:
+def _cut_to_common_length(lanes: Sequence[Contender]) -> None:
     common = min((len(lane.points) for lane in lanes if not lane.diverged), default=0)
     for lane in lanes:
         del lane.points[common:]

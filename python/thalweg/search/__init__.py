@@ -2,6 +2,7 @@
 
 ==============================  =============================================================
 `PolyStep`                      ask and tell: a rotated polytope around blocks of coordinates
+`OpenAIES`, `SPSA`              ask and tell: the baselines that people compare with
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `Linear Cosine Power ...`       schedules and solvers, keyword-only
@@ -25,15 +26,20 @@ from thalweg.search.choices import (
     TopK,
 )
 from thalweg.search.minimize import minimize
-from thalweg.search.polystep import Best, PolyStep
+from thalweg.search.openai_es import OpenAIES
+from thalweg.search.polystep import PolyStep
 from thalweg.search.registry import Searcher, methods, register
+from thalweg.search.result import Best
+from thalweg.search.spsa import SPSA
 
 __all__ = [
+    "SPSA",
     "Best",
     "Bounds",
     "Cosine",
     "KLSoftmax",
     "Linear",
+    "OpenAIES",
     "PolyStep",
     "Power",
     "Progressive",
@@ -47,6 +53,8 @@ __all__ = [
 ]
 
 register("polystep", PolyStep)
+register("openai_es", OpenAIES)
+register("spsa", SPSA)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg._core import SearchPolyStep
-from thalweg.search._arguments import Bounds, as_bounds, as_costs, as_seed, as_start
+from thalweg.search._arguments import as_bounds, as_costs, as_seed, as_start
+from thalweg.search._radii import automatic, first_radius, published, published_es
+from thalweg.search._state import Stateful
 from thalweg.search.choices import _Choice
+from thalweg.search.result import Best
 
-__all__ = ["Best", "PolyStep"]
+__all__ = ["PolyStep"]
 
 Array = NDArray[np.float64]
 _COMPAT = ("repair",)
 
 
-class Best(NamedTuple):
-    """The cheapest candidate so far and its cost."""
-
-    x: Array
-    cost: float
-
-
-class PolyStep:
+class PolyStep(Stateful):
     """Polytope search, for costs without a useful gradient.
 
     Use it when the cost is piecewise constant or a black box (spikes, rounding, argmax, a
@@ -140,6 +136,8 @@ class PolyStep:
     True
     """
 
+    _core: SearchPolyStep
+
     def __init__(
         self,
         x0: ArrayLike,
@@ -179,7 +177,7 @@ class PolyStep:
                     f"compat must be a subset of {_COMPAT}, got {name!r}; drop what is unknown"
                 )
         if radius is None:
-            radius = _first_radius(start, box)
+            radius = first_radius(start, box)
         pair = (momentum, momentum) if isinstance(momentum, (int, float)) else tuple(momentum)
         if velocity_lr is None:
             velocity_lr = 1.0 - pair[-1] if step_radius == "auto" else 1.0
@@ -189,8 +187,8 @@ class PolyStep:
             "num_probe": num_probe,
             "epsilon": epsilon,
             "ent_epsilon": ent_epsilon,
-            "step_radius": _automatic(step_radius, 0.3 * radius),
-            "probe_radius": _automatic(probe_radius, radius),
+            "step_radius": automatic(step_radius, 0.3 * radius),
+            "probe_radius": automatic(probe_radius, radius),
             "radius_limit": radius_limit,
             "patience": patience,
             "jitter": jitter,
@@ -224,6 +222,9 @@ class PolyStep:
         box = None if self._box is None else tuple(self._box)
         self._core = SearchPolyStep(flat, dim, settings, self._groups, box, seed)
 
+    def _rebuild(self, seed: int) -> None:
+        self._build(np.zeros(self._shape), seed)
+
     @classmethod
     def published(cls, x0: ArrayLike, **changes: Any) -> PolyStep:
         """The published defaults for training: fixed radii, raw costs, Sinkhorn, no momentum.
@@ -235,16 +236,7 @@ class PolyStep:
         **changes
             Settings that differ from the published defaults.
         """
-        settings: dict[str, Any] = {
-            "epsilon": 0.1,
-            "step_radius": 1.0,
-            "probe_radius": 2.0,
-            "solver": "sinkhorn",
-            "scale_cost": 1.0,
-            "momentum": 0.0,
-            "compat": ("repair",),
-        }
-        return cls(x0, **{**settings, **changes})
+        return cls(x0, **{**published(), **changes})
 
     @classmethod
     def published_es(cls, x0: ArrayLike, **changes: Any) -> PolyStep:
@@ -259,17 +251,7 @@ class PolyStep:
         """
         start = as_start(x0)
         length = float(changes.pop("step_radius", 0.5))
-        fixed = _Fixed(value=length)
-        settings: dict[str, Any] = {
-            "particle_dim": start.shape[-1],
-            "epsilon": 0.5,
-            "step_radius": fixed,
-            # One probe sits at half the probe radius.
-            "probe_radius": _Fixed(value=2.0 * length),
-            "scale_cost": "mean",
-            "momentum": 0.0,
-            "compat": ("repair",),
-        }
+        settings = published_es(start.shape[-1], length)
         return cls(start, **{**settings, **changes})
 
     def ask(self) -> Array:
@@ -381,65 +363,5 @@ class PolyStep:
             return f"step radius {step:.1e} < tol {tol:.1e}"
         return None
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs; the run goes on bit for bit."""
-        arrays = {name: np.asarray(value) for name, value in self._core.save()}
-        return {"seed": self._seed, **arrays}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over the state of a search with the same settings.
-
-        Raises
-        ------
-        ValueError
-            If the state does not fit; nothing has changed then.
-        """
-        saved = [
-            (name, np.ascontiguousarray(value, dtype=np.float64))
-            for name, value in state.items()
-            if name != "seed"
-        ]
-        before = self._core, self._seed
-        try:
-            self._build(np.zeros(self._shape), int(state["seed"]))
-            self._core.restore(saved)
-        except (KeyError, ValueError) as error:
-            self._core, self._seed = before
-            raise ValueError(
-                f"state must be one of a search with the same settings, got {error}; "
-                "build the search as before and load again"
-            ) from error
-
-    def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in self.__dict__.items() if name != "_core"}
-        return {"kept": kept, "state": self.state_dict()}
-
-    def __setstate__(self, saved: dict[str, Any]) -> None:
-        self.__dict__.update(saved["kept"])
-        self._build(np.zeros(self._shape), self._seed)
-        self.load_state_dict(saved["state"])
-
     def __repr__(self) -> str:
         return f"PolyStep(d={self._shape[-1]}, step={self.step}, best={self.best.cost:.6g})"
-
-
-class _Fixed(_Choice):
-    def __init__(self, *, value: float) -> None:
-        object.__setattr__(self, "value", value)
-
-    def _setting(self) -> tuple[str, list[float]]:
-        return "constant", [self.value]  # type: ignore[attr-defined]
-
-
-def _automatic(radius: str | float | _Choice, first: float) -> Any:
-    return ("auto", [float(first)]) if radius == "auto" else radius
-
-
-def _first_radius(start: Array, box: Bounds | None) -> float:
-    if box is not None:
-        width = box[1] - box[0]
-        width = width[np.isfinite(width) & (width > 0)]
-        if width.size:
-            return 0.2 * float(width.mean())
-    rms = float(np.sqrt(np.mean(start**2)))
-    return rms if rms > 0.0 else 1.0

@@ -1,11 +1,21 @@
-"""The result of a search: scipy's class where scipy is installed, one that behaves alike else."""
+"""What a search returns: the best candidate, and scipy's result or one that behaves alike."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["OptimizeResult", "result_class"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Best", "OptimizeResult", "result_class"]
+
+
+class Best(NamedTuple):
+    """The cheapest candidate so far and its cost."""
+
+    x: NDArray[np.float64]
+    cost: float
 
 
 @cache

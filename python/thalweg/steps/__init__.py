@@ -2,7 +2,8 @@
 
 One class a rule, with the hyperparameters of its namesake in `thalweg.optim` and the same options
 of the engine (`weight_decay`, `decay`, `mask`, `mask_scale`, `maximize`, `clip_norm`, `clip_value`,
-`on_nonfinite`).
+`on_nonfinite`). `step` takes the loss for the rules that ask for it, `eval` and `train` take the
+parameters.
 
 Examples
 --------

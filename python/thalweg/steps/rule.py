@@ -108,6 +108,7 @@ class Rule:
             _Host(params),
             1.0,
             self.hyper["on_nonfinite"],
+            False,
             None if loss is None else float(loss),
         )
         if stepped is not None and not stepped[1]:

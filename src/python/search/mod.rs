@@ -2,12 +2,15 @@
 
 use pyo3::prelude::*;
 
+mod ask_tell;
 mod factor_graph;
+mod given;
 mod maxsat;
 mod polystep;
 mod watch;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    ask_tell::register(module)?;
     factor_graph::register(module)?;
     maxsat::register(module)?;
     polystep::register(module)

@@ -1,6 +1,6 @@
 //! PolyStep behind ask and tell.
 
-use crate::search::polystep::setting::Setting;
+use super::given::Given;
 use crate::search::polystep::{Config, PolyStep};
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray2};
 use pyo3::prelude::*;
@@ -8,23 +8,6 @@ use pyo3::prelude::*;
 type Vector<'py> = Bound<'py, PyArray1<f64>>;
 type Bounds<'py> = (PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>);
 type Saved<'py> = Vec<(String, Vector<'py>)>;
-
-#[derive(FromPyObject)]
-enum Given {
-    Number(f64),
-    Text(String),
-    Tagged(String, Vec<f64>),
-}
-
-impl From<Given> for Setting {
-    fn from(given: Given) -> Self {
-        match given {
-            Given::Number(v) => Self::Number(v),
-            Given::Text(v) => Self::Text(v),
-            Given::Tagged(name, v) => Self::Tagged(name, v),
-        }
-    }
-}
 
 /// A PolyStep search in progress; use it through `thalweg.search.PolyStep`.
 #[pyclass(name = "SearchPolyStep", module = "thalweg._core")]

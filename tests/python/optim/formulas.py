@@ -117,7 +117,8 @@ def aegd(x, g, s, t, h):
     lr, root = h["lr"], math.sqrt(LOSS + h["c"])
     if h["preconditioner"] is None:
         d = g / (2 * root) + h["own"].get("coupled", 0.0) * x
-        r = s["energy"] = s.get("energy", np.full_like(x, root)) / (1 + 2 * lr * d**2)
+        old = _state(s, "energy", x, -1.0)
+        r = s["energy"] = np.where(old < 0, root, old) / (1 + 2 * lr * d**2)
         return 2 * lr * r * d
     metric = {"identity": np.ones_like(x), "entropy": 1 / x, "log_barrier": 1 / x**2}
     inverse = 1 / metric[h["preconditioner"]]
@@ -126,7 +127,8 @@ def aegd(x, g, s, t, h):
         v = inverse * (g - (inverse * g).sum() / inverse.sum()) / (2 * root)
     else:
         v = inverse * g / (2 * root)
-    s["energy"] = s.get("energy", root) / (1 + 2 * lr * (v * v / inverse).sum())
+    old = root if s.get("energy", -1.0) < 0 else s["energy"]
+    s["energy"] = old / (1 + 2 * lr * (v * v / inverse).sum())
     return 2 * lr * s["energy"] * v
 
 

@@ -54,6 +54,11 @@ class Case:
         return self.rule in ("sgld", "dalelangevin") and 0.0 not in hot
 
     @property
+    def keeps(self) -> bool:
+        """Whether there are buffers as large as the parameter."""
+        return self.rule not in STATELESS
+
+    @property
     def glides(self) -> bool:
         """Whether parameters still move at a rate of 0."""
         return self.rule in GLIDES
@@ -69,6 +74,7 @@ class Case:
 
 SUMS = ("muon", "adaptivebraking", "optimisticamsgrad", "normalizedgd")
 ENERGIES = ("identity", "entropy", "log_barrier")
+STATELESS = ("sgd", "exponentiatedgradient", "dalelangevin", "normalizedgd", "sgld")
 JOINT = "normalizedgd"
 GLIDES = ("triplemomentum", "acceleratedsgd", "optimisticamsgrad", "schedulefreeadamw")
 

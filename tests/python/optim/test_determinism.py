@@ -180,3 +180,42 @@ def test_numbers_of_a_seed_do_not_depend_on_their_count():
     _core.optim_normal(long, 5, 2)
     _core.optim_normal(short, 5, 2)
     assert (long[:10] == short).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="thread names are read from /proc")
+@pytest.mark.parametrize("with_torch", [True, False])
+def test_steps_run_on_the_threads_of_torch_where_it_is_loaded(with_torch):
+    """A second pool would compete with torch's workers, which spin between operations."""
+    code = f"""
+import numpy as np, os, thalweg, time
+from pathlib import Path
+with_torch = {with_torch}
+x, g = np.ones(1 << 20, np.float32), np.ones(1 << 20, np.float32)
+if with_torch:
+    import torch
+    from thalweg.optim import SGD
+    p = torch.nn.Parameter(torch.from_numpy(x))
+    p.grad = torch.from_numpy(g)
+    torch.set_num_threads(3)
+    assert thalweg.get_num_threads() == 3
+    SGD([p], lr=0.5).step()
+else:
+    thalweg.set_num_threads(3)
+    from thalweg.steps import SGD
+    SGD(lr=0.5).step([x], [g])
+assert (x == 0.5).all()
+for _ in range(200):  # A thread takes its name once it runs.
+    names = [t.joinpath("comm").read_text() for t in Path("/proc/self/task").iterdir()]
+    own = sum(name.startswith("thalweg-") for name in names)
+    if with_torch or own == 2:
+        break
+    time.sleep(0.05)
+print(len(names), own)
+"""
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    threads, own = map(int, done.stdout.split())
+    assert threads >= 3
+    assert own == (0 if with_torch else 2)

@@ -302,7 +302,7 @@ def test_muon_says_what_it_wants(force_plain, monkeypatch):
     p, q = Parameter(torch.ones(3, 2)), Parameter(torch.ones(3))
     optimizer = optim.Muon([p, q])
     p.grad, q.grad = torch.ones(3, 2), torch.ones(3)
-    refused(optimizer, ValueError, r"each parameter of Muon must be a matrix \(2-D\), got one of")
+    refused(optimizer, ValueError, r"each parameter of Muon must be a matrix, .* got one of")
 
 
 @pytest.mark.parametrize("force_plain", [False, True], ids=["core", "plain"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-import warnings
 
 import pytest
 import torch
@@ -507,7 +506,7 @@ def test_complex_steps_real_and_imaginary_parts(case, dtype):
 
 
 def test_muon_refuses_complex_and_other_shapes():
-    for value in (torch.ones(2, 2, dtype=torch.complex64), torch.ones(3), torch.ones(2, 2, 2)):
+    for value in (torch.ones(2, 2, dtype=torch.complex64), torch.ones(3), torch.tensor(1.0)):
         p = Parameter(value.clone())
         optimizer = optim.Muon([p])
         p.grad = torch.ones_like(p)
@@ -648,51 +647,6 @@ def test_a_step_builds_no_graph():
     assert p.is_leaf
     assert p.grad_fn is None
     assert not any(v.requires_grad for v in optimizer.state[p].values())
-
-
-def test_steps_fused_into_the_backward_pass():
-    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 1))
-    twin = copy.deepcopy(model)
-    whole = optim.AdamW(twin.parameters(), lr=0.1)
-    single = {p: optim.AdamW([p], lr=0.1) for p in model.parameters()}
-    for p in model.parameters():
-        p.register_post_accumulate_grad_hook(lambda p: single[p].step())
-        p.register_post_accumulate_grad_hook(lambda p: single[p].zero_grad())
-    for _ in range(3):
-        whole.zero_grad()
-        for net in (model, twin):
-            net(torch.ones(2, 4)).square().sum().backward()
-        whole.step()
-    assert all(
-        torch.equal(a, b) for a, b in zip(model.parameters(), twin.parameters(), strict=True)
-    )
-
-
-def test_a_compiled_step_takes_the_plain_path(monkeypatch):
-    calls = []
-    native = _core.optim_step
-    monkeypatch.setattr(_core, "optim_step", lambda *a: calls.append(1) or native(*a))
-    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
-    p, q = Parameter(torch.ones(4, 3)), Parameter(torch.ones(4, 3))
-    p.grad = q.grad = torch.full((4, 3), 0.5)
-    optim.AdamW([p]).step()
-    assert not calls
-    monkeypatch.undo()
-    optim.AdamW([q]).step()
-    torch.testing.assert_close(p, q)
-
-
-def test_torch_compile_traces_a_step():
-    p, q = Parameter(torch.ones(4, 3)), Parameter(torch.ones(4, 3))
-    ours, plain = optim.AdamW([p], lr=0.1), optim.AdamW([q], lr=0.1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        compiled = torch.compile(ours.step, backend="eager")
-        for k in range(3):
-            p.grad = q.grad = torch.full((4, 3), 0.5 + k)
-            compiled()
-            plain.step()
-    torch.testing.assert_close(p, q)
 
 
 # GradScaler

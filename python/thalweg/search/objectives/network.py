@@ -3,170 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg import _core
-from thalweg._extras import require
+from thalweg.search.objectives._torch_weights import (
+    copy_into,
+    read_layers,
+    read_weights,
+)
+from thalweg.search.objectives.augment import Augment
+from thalweg.search.objectives.layers import Attention, Dense, Floats, Routed, floats
 from thalweg.search.objectives.training import Layer, Progress, Training, train
-
-Floats = NDArray[np.float32]
-
-_UNITS = {"linear", "relu", "tanh", "sign", "threshold", "staircase", "lif"}
-
-
-@dataclass
-class Dense:
-    """A dense layer and its units, z = W h + b.
-
-    Parameters
-    ----------
-    weights : array_like, shape (outputs, inputs)
-        W, as in `torch.nn.Linear`.
-    bias : array_like, shape (outputs,), optional
-        b, zeros by default.
-    unit : str, default "relu"
-        "linear", "relu", "tanh"; "sign" (-1 or +1, +1 at 0); "threshold" (0 or 1, 1 at 0);
-        "staircase" (floor(levels sigmoid(z)) / levels); "lif" (leaky integrate-and-fire,
-        v = beta v + z, a spike and v = 0 where v >= threshold, over `steps` steps).
-    levels : int, default 5
-        Levels of the staircase, 2 to 64.
-    beta, threshold, steps : float, float, int, default 0.95, 1.0, 15
-        Numbers of the spiking unit: beta in [0, 1], threshold > 0, 1 to 63 steps. A layer without
-        spikes above a spiking one reads the spike counts; so does the loss.
-    scale : float, optional
-        Use scale * clip(round(W / scale)) instead of W (and of b): integer weights.
-    bits : int, default 8
-        Bits of those integers, 2 to 16.
-    """
-
-    weights: ArrayLike
-    bias: ArrayLike | None = None
-    unit: str = "relu"
-    levels: int = 5
-    beta: float = 0.95
-    threshold: float = 1.0
-    steps: int = 15
-    scale: float | None = None
-    bits: int = 8
-
-    @classmethod
-    def random(
-        cls,
-        inputs: int,
-        outputs: int,
-        unit: str = "relu",
-        *,
-        rng: np.random.Generator | int | None = None,
-        bias: float = 0.0,
-        **numbers: Any,
-    ) -> Dense:
-        """A layer with weights and biases uniform in +-1/sqrt(inputs), as `torch.nn.Linear`.
-
-        `bias` is added to the biases: spiking outputs start better at 0.2, where every class
-        fires for some sample.
-        """
-        rng = np.random.default_rng(rng)
-        bound = 1.0 / np.sqrt(inputs)
-        weights = rng.uniform(-bound, bound, (outputs, inputs))
-        return cls(weights, rng.uniform(-bound, bound, outputs) + bias, unit, **numbers)
-
-    def _parts(self) -> tuple[str, list[Dense]]:
-        return "dense", [self]
-
-    def _native(self, name: str) -> tuple[Any, ...]:
-        weights = _floats(self.weights, f"{name} weights", 2)
-        zeros = np.zeros(len(weights), np.float32)
-        bias = zeros if self.bias is None else _floats(self.bias, f"{name} bias", 1)
-        if bias.shape != weights.shape[:1]:
-            raise ValueError(
-                f"{name} bias of shape {bias.shape} does not match weights of shape "
-                f"{weights.shape}; pass one bias an output"
-            )
-        if self.unit not in _UNITS:
-            allowed = ", ".join(sorted(_UNITS))
-            raise ValueError(f"unit must be one of {allowed}, got {self.unit!r}; pick one of these")
-        numbers: list[float] = []
-        if self.unit == "staircase":
-            numbers = [self.levels]
-        elif self.unit == "lif":
-            numbers = [self.beta, self.threshold, self.steps]
-        rounding = None if self.scale is None else (float(self.scale), self.bits)
-        return weights, bias, self.unit, numbers, rounding
-
-
-@dataclass
-class Attention:
-    """Argmax attention: y = (V h + c) * sigmoid(key_s), s the slot with the largest key_s h + b_s.
-
-    Parameters
-    ----------
-    keys : Dense
-        Keys (slots, inputs) and score offsets (slots,); 2 to 16 slots, unit "linear".
-    values : Dense
-        V (inputs, inputs) and c (inputs,), unit "linear".
-    """
-
-    keys: Dense
-    values: Dense
-
-    @classmethod
-    def random(
-        cls, inputs: int, slots: int, *, rng: np.random.Generator | int | None = None
-    ) -> Attention:
-        """Keys N(0, 1/4) without offsets, values as `Dense.random`."""
-        rng = np.random.default_rng(rng)
-        keys = Dense(rng.normal(0.0, 0.5, (slots, inputs)), None, "linear")
-        return cls(keys, Dense.random(inputs, inputs, "linear", rng=rng))
-
-    def _parts(self) -> tuple[str, list[Dense]]:
-        return "attention", [self.keys, self.values]
-
-
-@dataclass
-class Routed:
-    """Hard mixture of experts: the expert with the largest gate alone sees the sample.
-
-    y = W2_e relu(W1_e h + b1_e) + b2_e.
-
-    Parameters
-    ----------
-    gate : Dense
-        Gate (experts, inputs) and offsets; 2 to 16 experts, unit "linear".
-    experts : sequence of (Dense, Dense)
-        Hidden layer (unit "relu") and output layer (unit "linear") of every expert, all with the
-        same number of outputs.
-    """
-
-    gate: Dense
-    experts: Sequence[tuple[Dense, Dense]]
-
-    @classmethod
-    def random(
-        cls,
-        inputs: int,
-        hidden: int,
-        outputs: int,
-        experts: int = 4,
-        *,
-        rng: np.random.Generator | int | None = None,
-    ) -> Routed:
-        """All parts as `Dense.random`."""
-        rng = np.random.default_rng(rng)
-        pairs = [
-            (
-                Dense.random(inputs, hidden, rng=rng),
-                Dense.random(hidden, outputs, "linear", rng=rng),
-            )
-            for _ in range(experts)
-        ]
-        return cls(Dense.random(inputs, experts, "linear", rng=rng), pairs)
-
-    def _parts(self) -> tuple[str, list[Dense]]:
-        return "routed", [self.gate, *(part for pair in self.experts for part in pair)]
 
 
 class Network:
@@ -247,7 +97,7 @@ class Network:
         pairs = []
         for index, (w, b) in enumerate(parameters):
             name = f"parameters[{index}]"
-            pairs.append((_floats(w, f"{name} weights", 2), _floats(b, f"{name} bias", 1)))
+            pairs.append((floats(w, f"{name} weights", 2), floats(b, f"{name} bias", 1)))
         shapes = [w.shape for w, _ in pairs]
         if shapes != self._shapes or any(len(b) != len(w) for w, b in pairs):
             raise ValueError(
@@ -267,7 +117,7 @@ class Network:
 
     @theta.setter
     def theta(self, theta: ArrayLike) -> None:
-        vector = _floats(theta, "theta", 1)
+        vector = floats(theta, "theta", 1)
         size = sum(o * (i + 1) for o, i in self._shapes)
         if vector.shape != (size,):
             raise ValueError(
@@ -348,7 +198,7 @@ class Network:
         features, target = self._features(X), self._target(y)
         units = self._shapes[layer][0] if 0 <= layer < len(self._shapes) else 1
         radii = np.ascontiguousarray(np.broadcast_to(np.asarray(radius, np.float32), (units,)))
-        rows = _floats(directions, "directions", 2)
+        rows = floats(directions, "directions", 2)
         costs = self._core.probe(features, target, layer, rows, radii)
         return np.asarray(costs).reshape(units, -1)
 
@@ -388,6 +238,7 @@ class Network:
         patience: int = 10,
         seconds: float | None = None,
         validation: tuple[ArrayLike, ArrayLike] | None = None,
+        augment: Augment | None = None,
         seed: int = 0,
         callback: Callable[[Progress], bool | None] | None = None,
         progress: bool = False,
@@ -417,6 +268,9 @@ class Network:
             Stop after this time, with what is reached.
         validation : tuple (X, y), optional
             Measured after every epoch.
+        augment : callable, optional
+            ``augment(X, rng)`` returns the samples of an epoch, of the shape of X, such as
+            `shifted`. Its generator is a function of `seed` and the epoch.
         seed : int, default 0
             Batches and directions are a function of it.
         callback : callable, optional
@@ -432,35 +286,18 @@ class Network:
         return train(
             self, self._features(X), self._target(y), epochs=epochs, batch_size=batch_size,
             plan=plan, momentum=momentum, epsilon=epsilon, decay=decay, patience=patience,
-            seconds=seconds, validation=validation, seed=seed, callback=callback,
-            progress=progress,
+            seconds=seconds, validation=validation, augment=augment, seed=seed,
+            callback=callback, progress=progress,
         )  # fmt: skip
 
     @classmethod
     def from_torch(cls, module: Any, loss: str = "cross_entropy") -> Network:
         """A network of the shape and weights of a `torch.nn.Sequential` of Linear, ReLU, Tanh."""
-        nn = require("torch").nn
-        layers: list[Dense] = []
-        for item in module:
-            if isinstance(item, nn.Linear):
-                bias = None if item.bias is None else _numpy(item.bias)
-                layers.append(Dense(_numpy(item.weight), bias, "linear"))
-            elif isinstance(item, (nn.ReLU, nn.Tanh)) and layers and layers[-1].unit == "linear":
-                layers[-1].unit = "relu" if isinstance(item, nn.ReLU) else "tanh"
-            elif not isinstance(item, (nn.Flatten, nn.Identity)):
-                raise TypeError(
-                    f"module must be a Sequential of Linear, ReLU and Tanh, got "
-                    f"{type(item).__name__}; build the layers and call load_torch"
-                )
-        return cls(layers, loss)
+        return cls(read_layers(module), loss)
 
     def load_torch(self, module: Any) -> None:
         """Copy the weights of the `Linear` modules in `module`, in order, into this network."""
-        self.set_parameters(
-            (_numpy(item.weight), np.zeros(len(item.weight)) if item.bias is None
-             else _numpy(item.bias))
-            for item in _linears(module)
-        )  # fmt: skip
+        self.set_parameters(read_weights(module))
 
     def to_torch(self, module: Any) -> None:
         """Copy the weights of this network into the `Linear` modules of `module`, in order.
@@ -470,18 +307,7 @@ class Network:
         ValueError
             If their number or shapes differ, or one has no bias; then nothing is written.
         """
-        torch = require("torch")
-        linears = _linears(module)
-        shapes = [tuple(item.weight.shape) for item in linears]
-        if shapes != self._shapes or any(item.bias is None for item in linears):
-            raise ValueError(
-                f"module with Linear layers of shape {shapes} does not match the layers of shape "
-                f"{self._shapes}; pass a module of the same shape, with biases"
-            )
-        with torch.no_grad():
-            for item, (w, b) in zip(linears, self.parameters(), strict=True):
-                item.weight.copy_(torch.from_numpy(w))
-                item.bias.copy_(torch.from_numpy(b))
+        copy_into(module, self.parameters(), self._shapes)
 
     def _features(self, X: ArrayLike) -> Floats:
         array = np.asarray(X)
@@ -510,25 +336,3 @@ class Network:
         if array.size and array.min() < 0:
             raise ValueError(f"y must be labels from 0, got {array.min()}; count classes from 0")
         return np.ascontiguousarray(array, np.uint32)
-
-
-def _floats(values: ArrayLike, name: str, ndim: int) -> Floats:
-    array = np.asarray(values)
-    if array.ndim != ndim or array.size == 0:
-        raise ValueError(
-            f"{name} must be a non-empty array of {ndim} dimensions, got shape {array.shape}; "
-            "reshape it"
-        )
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} must be numbers, got {array.dtype}; convert it to float32")
-    return np.ascontiguousarray(array, np.float32)
-
-
-def _numpy(tensor: Any) -> NDArray[Any]:
-    array: NDArray[Any] = tensor.detach().cpu().float().numpy()
-    return array
-
-
-def _linears(module: Any) -> list[Any]:
-    nn = require("torch").nn
-    return [item for item in module.modules() if isinstance(item, nn.Linear)]

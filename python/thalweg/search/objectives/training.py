@@ -14,7 +14,9 @@ from thalweg import _core
 from thalweg._extras import require
 
 if TYPE_CHECKING:
-    from thalweg.search.objectives.network import Dense, Network
+    from thalweg.search.objectives.augment import Augment
+    from thalweg.search.objectives.layers import Dense
+    from thalweg.search.objectives.network import Network
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,72 @@ class Training:
 _STEPS = 8
 
 
+class Trainer:
+    """Polytope steps on batches that the caller picks.
+
+    Use it where `Network.train`, which picks them itself, does not fit.
+
+    Parameters
+    ----------
+    network : Network
+        Trained in place.
+    steps : int
+        Steps planned, over which the step radius decays.
+    plan, momentum, epsilon, decay, patience, seed
+        As in `Network.train`.
+
+    Attributes
+    ----------
+    evaluations : int
+        Probes evaluated.
+    silent, healed : int
+        Units whose probes changed nothing in the last step; units lifted so far.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from thalweg.search.objectives import Dense, Network, Trainer
+    >>> network = Network([Dense.random(2, 2, "linear", rng=0)])
+    >>> trainer = Trainer(network, steps=10, seed=0)
+    >>> X, y = np.eye(2, dtype=np.float32), np.array([1, 0])
+    >>> costs = [trainer.step(X, y) for _ in range(10)]
+    >>> costs[-1] < costs[0]
+    True
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        steps: int,
+        *,
+        plan: Sequence[Layer | None] | None = None,
+        momentum: float = 0.9,
+        epsilon: float = 1.0,
+        decay: float = 0.01,
+        patience: int = 10,
+        seed: int = 0,
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps must be at least 1, got {steps}; plan a step")
+        self.network = network
+        self.evaluations = self.silent = self.healed = 0
+        # Every batch is an epoch of its own, taken whole.
+        self._core = _core.NetworkTrainer(
+            network._core, _native(network, plan), 2**31, steps, decay, momentum, epsilon,
+            patience, seed,
+        )  # fmt: skip
+
+    def step(self, X: ArrayLike, y: ArrayLike) -> float:
+        """Move once; returns the cost on this batch before the move."""
+        features, target = self.network._features(X), self.network._target(y)
+        self.network._core.check(features, target)
+        cost, evaluations, self.silent, healed = self._core.advance(features, target, 1)
+        self._core.store(self.network._core)
+        self.evaluations += evaluations
+        self.healed += healed
+        return float(cost)
+
+
 def train(
     network: Network,
     features: NDArray[np.float32],
@@ -118,6 +186,7 @@ def train(
     patience: int,
     seconds: float | None,
     validation: tuple[ArrayLike, ArrayLike] | None,
+    augment: Augment | None,
     seed: int,
     callback: Callable[[Progress], bool | None] | None,
     progress: bool,
@@ -127,32 +196,26 @@ def train(
         raise ValueError(f"epochs must be positive, got {epochs}; a usual value is 10")
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}; a usual value is 512")
-    if plan is None:
-        count = len(network.matrices)
-        plan = [
-            Layer.default(matrix, last=index == count - 1)
-            for index, matrix in enumerate(network.matrices)
-        ]
     # checks the data before anything moves
     network._core.check(features, target)
     per_epoch = max(1, len(features) // batch_size)
     total = max(1, round(epochs * per_epoch))
-    plans = [
-        ("random", 0, 1.0, 1.0) if item is None
-        else (item.source, item.directions, item.probe_radius, item.step_radius)
-        for item in plan
-    ]  # fmt: skip
     trainer = _core.NetworkTrainer(
-        network._core, plans, batch_size, total, decay, momentum, epsilon, patience, seed
-    )
+        network._core, _native(network, plan), batch_size, total, decay, momentum, epsilon,
+        patience, seed,
+    )  # fmt: skip
     bar = require("tqdm").tqdm(total=total, unit="step") if progress else None
     out = Training(message="all epochs made")
     cost, healed, silent, since = 0.0, 0, 0, 0
+    seen = features
     try:
         while out.steps < total:
             count = min(_STEPS, per_epoch - out.steps % per_epoch, total - out.steps)
             start = time.perf_counter()
-            mean, evaluations, silent, lifted = trainer.advance(features, target, count)
+            if augment is not None and out.steps % per_epoch == 0:
+                rng = np.random.default_rng([seed, out.steps // per_epoch])
+                seen = _augmented(augment, features, rng)
+            mean, evaluations, silent, lifted = trainer.advance(seen, target, count)
             out.seconds += time.perf_counter() - start
             out.steps += count
             out.evaluations += evaluations
@@ -182,6 +245,38 @@ def train(
         if bar is not None:
             bar.close()
     return out
+
+
+def _native(
+    network: Network, plan: Sequence[Layer | None] | None
+) -> list[tuple[str, int, float, float]]:
+    if plan is None:
+        count = len(network.matrices)
+        plan = [
+            Layer.default(matrix, last=index == count - 1)
+            for index, matrix in enumerate(network.matrices)
+        ]
+    return [
+        ("random", 0, 1.0, 1.0) if item is None
+        else (item.source, item.directions, item.probe_radius, item.step_radius)
+        for item in plan
+    ]  # fmt: skip
+
+
+def _augmented(
+    augment: Augment, features: NDArray[np.float32], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    steady = features.shape[1] == 1
+    given = features[:, 0] if steady else features
+    out = np.ascontiguousarray(augment(given, rng), np.float32)
+    if out.shape != given.shape:
+        raise ValueError(
+            f"augment must return samples of shape {given.shape}, got {out.shape}; "
+            "change values, not shapes"
+        )
+    if not np.isfinite(out).all():
+        raise ValueError("augment must return finite numbers, got NaN or infinity; see its samples")
+    return out[:, None] if steady else out
 
 
 def _validate(

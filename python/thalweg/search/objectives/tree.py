@@ -98,8 +98,8 @@ class ObliqueTree:
                 f"y of shape {labels.shape} does not match X of shape {features.shape}; "
                 "pass one class a sample"
             )
-        self.classes_, index = np.unique(labels, return_inverse=True)
-        index = np.ascontiguousarray(index, np.uint32)
+        self.classes_, inverse = np.unique(labels, return_inverse=True)
+        index = np.ascontiguousarray(inverse, np.uint32)
         least, self.n_evaluations_ = np.inf, 0
         for start in range(self.starts):
             (splits, leaves), cost, evaluations = _core.oblique_tree_train(

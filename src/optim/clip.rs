@@ -1,0 +1,158 @@
+//! Norms of a list of gradients, and scaling the list: what clipping by a norm takes.
+//!
+//! Both are one pass over memory. Norms accumulate in f64, in an order that does not depend on the
+//! number of threads.
+
+use crate::engine::pass::{self, Access, Entry, States, Stretch};
+use crate::engine::real::{Float, Lane, Real};
+use crate::engine::reduce;
+use crate::engine::simd::{self, Kernel};
+use crate::engine::tensor::{Dtype, Tensor, View};
+
+/// A norm of all elements together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// Sum of absolute values.
+    One,
+    /// Root of the sum of squares.
+    Two,
+    /// Largest absolute value.
+    Max,
+}
+
+impl Norm {
+    fn reduce<F: Float>(self, values: &[F]) -> f64 {
+        match self {
+            Self::One => reduce::sum_of_abs(values),
+            Self::Two => reduce::sum_of_squares(values),
+            Self::Max => reduce::max_abs(values),
+        }
+    }
+
+    fn join(self, a: f64, b: f64) -> f64 {
+        match self {
+            // Written so that NaN stays.
+            Self::Max => {
+                if a >= b || a.is_nan() {
+                    a
+                } else {
+                    b
+                }
+            }
+            _ => a + b,
+        }
+    }
+}
+
+struct Lone<'a>(Entry<'a>);
+
+impl<'a> AsRef<Entry<'a>> for Lone<'a> {
+    fn as_ref(&self) -> &Entry<'a> {
+        &self.0
+    }
+}
+
+impl<'a> Lone<'a> {
+    fn new(x: Tensor<'a>, g: View<'a>) -> Self {
+        Self(Entry { x, g, state: States::default(), direction: None })
+    }
+}
+
+/// The norm of all elements of all `gradients`; 0 for none, NaN where one is NaN.
+pub fn total_norm(gradients: Vec<View<'_>>, norm: Norm) -> f64 {
+    let chunks = pass::chunks(gradients.iter().map(View::len));
+    let double: Vec<bool> = gradients.iter().map(|g| g.dtype() == Dtype::F64).collect();
+    let lone = |g| Lone::new(Tensor::from(&mut [] as &mut [f32]), g);
+    let mut entries: Vec<Lone<'_>> = gradients.into_iter().map(lone).collect();
+    let parts = pass::run(&mut entries, &chunks, Access::Read, |stretch| {
+        if double[stretch.entry()] {
+            reduce_stretch::<f64>(&stretch, norm)
+        } else {
+            reduce_stretch::<f32>(&stretch, norm)
+        }
+    });
+    let total = parts.into_iter().fold(0.0, |a, b| norm.join(a, b));
+    if norm == Norm::Two { total.sqrt() } else { total }
+}
+
+fn reduce_stretch<F: Float>(stretch: &Stretch<'_, '_>, norm: Norm) -> f64 {
+    let mut total = 0.0;
+    stretch.gradient::<F>(|g| total = norm.join(total, norm.reduce(g)));
+    total
+}
+
+/// Multiplies every element of all `gradients`, in place.
+pub fn scale(gradients: Vec<Tensor<'_>>, factor: f64) {
+    let chunks = pass::chunks(gradients.iter().map(Tensor::len));
+    let double: Vec<bool> = gradients.iter().map(|g| g.dtype() == Dtype::F64).collect();
+    let lone = |x| Lone::new(x, View::from(&[] as &[f32]));
+    let mut entries: Vec<Lone<'_>> = gradients.into_iter().map(lone).collect();
+    pass::run(&mut entries, &chunks, Access::Write, |stretch| {
+        if double[stretch.entry()] {
+            stretch.target::<f64>(|x| multiply(x, factor));
+        } else {
+            stretch.target::<f32>(|x| multiply(x, factor));
+        }
+    });
+}
+
+fn multiply<F: Float>(x: &mut [F], factor: f64) {
+    struct Multiply<'a, F>(&'a mut [F], f64);
+    impl<F: Float> Kernel for Multiply<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run(self) {
+            let factor = Lane::<F>::of(self.1);
+            for x in self.0 {
+                *x = (Lane(*x) * factor).0;
+            }
+        }
+    }
+    simd::dispatch(Multiply(x, factor));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::bf16;
+
+    #[test]
+    fn norms_are_those_of_all_elements_in_a_row() {
+        for n in [0usize, 1, 5, 70_000, 200_000] {
+            let a: Vec<f32> = (0..n).map(|i| (i as f32 * 0.37).sin()).collect();
+            let b = [3.0f64, -4.0];
+            let all = || a.iter().map(|&v| f64::from(v)).chain(b);
+            let views = || vec![View::from(&a), View::from(&b[..])];
+            let close = |x: f64, y: f64| (x - y).abs() <= 1e-12 * y;
+            assert!(close(total_norm(views(), Norm::One), all().map(f64::abs).sum()));
+            assert!(close(
+                total_norm(views(), Norm::Two),
+                all().map(|v| v * v).sum::<f64>().sqrt()
+            ));
+            assert_eq!(total_norm(views(), Norm::Max), 4.0);
+        }
+        assert_eq!(total_norm(vec![], Norm::Two), 0.0);
+    }
+
+    #[test]
+    fn nan_and_infinity_reach_every_norm() {
+        for bad in [f32::NAN, f32::INFINITY] {
+            let (a, b) = ([1.0f32, bad], [2.0f32; 3]);
+            for norm in [Norm::One, Norm::Two, Norm::Max] {
+                let total = total_norm(vec![View::from(&a[..]), View::from(&b[..])], norm);
+                assert!(if bad.is_nan() { total.is_nan() } else { total.is_infinite() });
+            }
+        }
+    }
+
+    #[test]
+    fn scaling_rounds_once() {
+        let mut a: Vec<f32> = (0..200_000).map(|i| i as f32).collect();
+        let mut b = [1.0f64 / 3.0; 3];
+        let mut c = [bf16::from_f32(3.0); 5];
+        scale(vec![(&mut a).into(), (&mut b[..]).into(), (&mut c[..]).into()], 0.3);
+        assert!(a.iter().enumerate().all(|(i, &x)| x == i as f32 * 0.3f32));
+        assert_eq!(b, [1.0 / 3.0 * 0.3; 3]);
+        assert_eq!(c, [bf16::from_f32(3.0 * 0.3f32); 5]);
+    }
+}

@@ -1,0 +1,260 @@
+//! What searchers around one solution share: ask, tell, the best so far, bounds, resumption.
+//!
+//! A [`Method`] names its candidates as a function of (x, step, index) and moves x by their costs;
+//! random numbers come from [`Philox`], so candidates need not be kept. [`Search`] does the rest.
+//! Bounds: candidates are reflected into the box, x is clipped to it.
+
+use super::polystep::normalise::repair;
+use crate::engine::rng::Philox;
+use crate::engine::{Error, Result, threads};
+
+/// Where a search stands.
+#[derive(Debug, Clone)]
+pub struct Point {
+    /// The solution.
+    pub x: Vec<f64>,
+    /// Steps so far.
+    pub step: u64,
+    /// Random numbers of this search.
+    pub rng: Philox,
+}
+
+/// A method around one solution.
+pub trait Method: Send + Sync {
+    /// Candidates of a step.
+    fn population(&self) -> usize;
+
+    /// Writes candidate `index` of the open step, bounds not looked at.
+    fn candidate(&self, at: &Point, index: usize, out: &mut [f64]);
+
+    /// Moves by the costs of the candidates, all finite.
+    fn advance(&mut self, at: &mut Point, costs: &[f64]);
+
+    /// Length of the next step in some norm of x, for the rule that stops.
+    fn reach(&self, at: &Point) -> f64;
+
+    /// Vectors that a resumed run needs besides x, by name.
+    fn memory(&mut self) -> Vec<(&'static str, &mut Vec<f64>)>;
+}
+
+/// A search in progress.
+pub struct Search {
+    method: Box<dyn Method>,
+    point: Point,
+    bounds: Option<[Vec<f64>; 2]>,
+    /// The cheapest candidate so far.
+    pub best_x: Vec<f64>,
+    /// Its cost, infinite before the first.
+    pub best_cost: f64,
+    /// Costs told so far.
+    pub evaluations: u64,
+    /// How many of them were NaN or infinite.
+    pub nonfinite: u64,
+    pending: bool,
+}
+
+/// Candidates a task of a parallel loop.
+const TASK: usize = 16;
+
+impl Search {
+    /// Starts at `x0`.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for an empty `x0`, [`Error::NonFinite`] for a NaN in it.
+    pub fn new(
+        method: Box<dyn Method>,
+        x0: &[f64],
+        bounds: Option<[Vec<f64>; 2]>,
+        seed: u64,
+    ) -> Result<Self> {
+        if x0.is_empty() {
+            return Err(Error::value("x0", "at least one coordinate", 0, "pass a longer x0"));
+        }
+        if x0.iter().any(|x| !x.is_finite()) {
+            let fix = "start from finite numbers".into();
+            return Err(Error::NonFinite { name: "x0".into(), fix });
+        }
+        let mut point = Point { x: x0.to_vec(), step: 0, rng: Philox::new(seed) };
+        clip(&mut point.x, bounds.as_ref());
+        let best_x = point.x.clone();
+        let best_cost = f64::INFINITY;
+        let (evaluations, nonfinite, pending) = (0, 0, false);
+        Ok(Self { method, point, bounds, best_x, best_cost, evaluations, nonfinite, pending })
+    }
+
+    /// Where it stands.
+    pub fn point(&self) -> &Point {
+        &self.point
+    }
+
+    /// Candidates of a step.
+    pub fn population(&self) -> usize {
+        self.method.population()
+    }
+
+    /// Length of the next step.
+    pub fn reach(&self) -> f64 {
+        self.method.reach(&self.point)
+    }
+
+    /// Opens a step and writes its candidates, a row each.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when the last candidates were not told, [`Error::Shape`] for another size.
+    pub fn ask(&mut self, out: &mut [f64]) -> Result<()> {
+        if self.pending {
+            let fix = "tell the costs of the last candidates first";
+            return Err(Error::value("ask", "called once before tell", "a second call", fix));
+        }
+        let dim = self.point.x.len();
+        if out.len() != dim * self.population() {
+            let allowed = format!("{} x {dim} numbers", self.population());
+            return Err(Error::value("out", allowed, out.len(), "pass one row a candidate"));
+        }
+        let this = &*self;
+        threads::for_each_chunk(out, TASK * dim, |task, rows| {
+            for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
+                this.candidate(task * TASK + i, row);
+            }
+        });
+        self.pending = true;
+        Ok(())
+    }
+
+    fn candidate(&self, index: usize, out: &mut [f64]) {
+        self.method.candidate(&self.point, index, out);
+        if let Some([low, high]) = &self.bounds {
+            for ((x, low), high) in out.iter_mut().zip(low).zip(high) {
+                *x = reflect(*x, *low, *high);
+            }
+        }
+    }
+
+    /// Moves by the costs of all candidates of the open step, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Value`] when no step is open, [`Error::Shape`] for the wrong number of costs.
+    /// Nothing has changed then, and the step stays open.
+    pub fn tell(&mut self, costs: &[f64]) -> Result<()> {
+        if !self.pending {
+            let fix = "call ask() first";
+            return Err(Error::value("tell", "called after ask", "no open step", fix));
+        }
+        if costs.len() != self.population() {
+            return Err(Error::Shape {
+                name: "costs".into(),
+                given: format!("({},)", costs.len()),
+                other: "the candidates".into(),
+                expected: format!("({},)", self.population()),
+                fix: "return one cost for each candidate".into(),
+            });
+        }
+        let finite = costs.iter().enumerate().filter(|(_, c)| c.is_finite());
+        if let Some((index, &cost)) = finite.min_by(|a, b| a.1.total_cmp(b.1))
+            && cost < self.best_cost
+        {
+            let mut best = std::mem::take(&mut self.best_x);
+            self.candidate(index, &mut best);
+            (self.best_x, self.best_cost) = (best, cost);
+        }
+        let mut costs = costs.to_vec();
+        self.nonfinite += repair(&mut costs, false) as u64;
+        self.evaluations += costs.len() as u64;
+        let before = self.point.x.clone();
+        self.method.advance(&mut self.point, &costs);
+        if self.point.x.iter().any(|x| !x.is_finite()) {
+            self.point.x = before;
+            self.method.memory().into_iter().for_each(|(_, v)| v.fill(0.0));
+        }
+        clip(&mut self.point.x, self.bounds.as_ref());
+        self.point.step += 1;
+        self.pending = false;
+        Ok(())
+    }
+
+    /// Everything that a resumed run needs, by name.
+    pub fn save(&mut self) -> Vec<(String, Vec<f64>)> {
+        // Counters stay far below 2^53, so a float holds them.
+        let counters = [self.point.step, self.evaluations, self.nonfinite, self.pending.into()];
+        let mut out = vec![
+            ("x".into(), self.point.x.clone()),
+            ("best_x".into(), self.best_x.clone()),
+            ("best_cost".into(), vec![self.best_cost]),
+            ("counters".into(), counters.map(|c| c as f64).to_vec()),
+        ];
+        out.extend(self.method.memory().into_iter().map(|(name, v)| (name.into(), v.clone())));
+        out
+    }
+
+    /// Takes over what [`Search::save`] returned for a search of the same settings.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a missing or misshapen entry; nothing has changed then.
+    pub fn restore(&mut self, saved: &[(String, Vec<f64>)]) -> Result<()> {
+        let get = |name: &str, length: usize| -> Result<&[f64]> {
+            let entry = saved.iter().find(|(key, _)| key == name).map(|(_, v)| v.as_slice());
+            entry.filter(|v| v.len() == length).ok_or_else(|| {
+                let given = entry.map_or("nothing".into(), |v| format!("{} numbers", v.len()));
+                let fix = "load the state of a search with the same settings and dimensions";
+                Error::value(format!("state[{name:?}]"), format!("{length} numbers"), given, fix)
+            })
+        };
+        let n = self.point.x.len();
+        let (x, best_x) = (get("x", n)?, get("best_x", n)?);
+        let (best_cost, counters) = (get("best_cost", 1)?[0], get("counters", 4)?);
+        for (name, vector) in self.method.memory() {
+            get(name, vector.len())?;
+        }
+        for (name, vector) in self.method.memory() {
+            let saved = get(name, vector.len())?;
+            vector.copy_from_slice(saved);
+        }
+        self.point.x.copy_from_slice(x);
+        self.best_x.copy_from_slice(best_x);
+        self.best_cost = best_cost;
+        self.point.step = counters[0] as u64;
+        (self.evaluations, self.nonfinite) = (counters[1] as u64, counters[2] as u64);
+        self.pending = counters[3] != 0.0;
+        Ok(())
+    }
+}
+
+fn clip(x: &mut [f64], bounds: Option<&[Vec<f64>; 2]>) {
+    if let Some([low, high]) = bounds {
+        for ((x, low), high) in x.iter_mut().zip(low).zip(high) {
+            *x = x.max(*low).min(*high);
+        }
+    }
+}
+
+/// Folds a number into [low, high], as a ray between two mirrors.
+pub fn reflect(x: f64, low: f64, high: f64) -> f64 {
+    if (low..=high).contains(&x) {
+        return x;
+    }
+    let width = high - low;
+    if !width.is_finite() {
+        // One mirror; a far point may still land beyond what the other side allows.
+        let folded = if x < low { 2.0 * low - x } else { 2.0 * high - x };
+        return folded.max(low).min(high);
+    }
+    let turn = (x - low).rem_euclid(2.0 * width);
+    let folded = low + if turn > width { 2.0 * width - turn } else { turn };
+    // NaN for an empty width, rounding otherwise.
+    folded.max(low).min(high)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirrors() {
+        assert_eq!(reflect(0.5, 0.0, 1.0), 0.5);
+        assert_eq!(reflect(-0.25, 0.0, 1.0), 0.25);
+        assert_eq!(reflect(1.25, 0.0, 1.0), 0.75);
+        assert_eq!(reflect(5.5, 0.0, 1.0), 0.5);
+        assert_eq!(reflect(-3.0, 0.0, f64::INFINITY), 3.0);
+        assert_eq!(reflect(2.0, 1.0, 1.0), 1.0);
+    }
+}

@@ -1,0 +1,400 @@
+"""What runs in each of several gloo processes: `python engines.py FOLDER WORLD RANK`.
+
+Every scenario is a function of rank, number of processes and a folder that all share; what it
+raises is its result. `test_engines.py` starts the processes and reads the results.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import traceback
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+warnings.simplefilter("ignore")
+
+from torch.distributed.checkpoint.state_dict import (  # noqa: E402
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.fsdp import fully_shard  # noqa: E402
+from torch.distributed.optim import ZeroRedundancyOptimizer  # noqa: E402
+from torch.distributed.tensor import DTensor  # noqa: E402
+from torch.nn.parallel import DistributedDataParallel  # noqa: E402
+
+from thalweg import _core, optim  # noqa: E402
+
+MAKERS = {
+    "AdamW": lambda p: optim.AdamW(p, lr=0.05),
+    "SGD": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.1),
+    "Lion": lambda p: optim.Lion(p, lr=0.01, mask="grams", weight_decay=0.1, clip_value=0.1),
+    "AdEMAMix": lambda p: optim.AdEMAMix(p, lr=0.01, decay="cautious", weight_decay=0.1),
+    "cautious": lambda p: optim.AdamW(p, lr=0.05, mask="cautious"),
+    "clipped": lambda p: optim.AdamW(p, lr=0.05, clip_norm=0.5),
+    "skipping": lambda p: optim.AdamW(p, lr=0.05, on_nonfinite="skip"),
+    "Gravity": lambda p: optim.Gravity(p, lr=0.05, seed=3),
+    "Muon": lambda p: optim.Routed(p, lr=0.05),
+}
+# Those whose shards are stepped natively.
+LOCAL = ("AdamW", "SGD", "Lion", "AdEMAMix")
+
+
+def network(dtype=torch.float32):
+    """Rows 7, 3 and 1: shards of 4 and 3, 2 and 1, 1 and none on two processes."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3), nn.Linear(3, 1)).to(dtype)
+
+
+def batch(step, dtype=torch.float32):
+    return torch.randn(6, 5, generator=torch.Generator().manual_seed(step)).to(dtype)
+
+
+def loss(net, x):
+    return net(x).square().mean() * 10.0
+
+
+def train(net, optimizer, steps, rank=0, world=1, first=0):
+    dtype = next(net.parameters()).dtype
+    for k in range(first, first + steps):
+        optimizer.zero_grad()
+        loss(net, batch(k, dtype)[rank::world]).backward()
+        optimizer.step()
+
+
+def whole(net):
+    """Parameters as every process sees them."""
+    return [p.full_tensor() if isinstance(p, DTensor) else p for p in net.parameters()]
+
+
+def assert_close(ours, theirs, tolerance=1e-5):
+    for p, q in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(p.detach(), q.detach(), rtol=tolerance, atol=tolerance)
+
+
+def assert_same_everywhere(tensors):
+    flat = torch.cat([t.detach().flatten() for t in tensors])
+    all_of_them = [torch.empty_like(flat) for _ in range(dist.get_world_size())]
+    dist.all_gather(all_of_them, flat)
+    assert all(torch.equal(flat, other) for other in all_of_them)
+
+
+def single(name, steps, dtype=torch.float32):
+    net = network(dtype)
+    optimizer = MAKERS[name](list(net.named_parameters()))
+    train(net, optimizer, steps)
+    return net, optimizer
+
+
+def sharded(dtype=torch.float32):
+    net = network(dtype)
+    for layer in net:
+        if list(layer.parameters()):
+            fully_shard(layer)
+    fully_shard(net)
+    return net
+
+
+# Two processes
+
+
+def ddp_is_one_process(rank, world, folder):
+    for name in ("AdamW", "Lion", "Gravity", "Muon", "clipped"):
+        net = DistributedDataParallel(network())
+        optimizer = MAKERS[name](list(net.module.named_parameters()))
+        train(net, optimizer, 5, rank, world)
+        assert_close(net.module.parameters(), single(name, 5)[0].parameters())
+
+
+def ddp_replicas_stay_the_same_bits(rank, world, folder):
+    for name in ("AdamW", "Gravity", "Muon"):
+        net = DistributedDataParallel(network())
+        optimizer = MAKERS[name](list(net.module.named_parameters()))
+        train(net, optimizer, 20, rank, world)
+        assert_same_everywhere(net.parameters())
+
+
+def ddp_objects_stay(rank, world, folder):
+    """Buckets alias gradients and parameters: neither is replaced."""
+    net = DistributedDataParallel(network(), gradient_as_bucket_view=True)
+    optimizer = optim.AdamW(net.parameters(), lr=0.1)
+    train(net, optimizer, 1, rank, world)
+    loss(net, batch(1)[rank::world]).backward()
+    before = [(p.data_ptr(), p.grad, p.grad.data_ptr()) for p in net.parameters()]
+    optimizer.step()
+    for p, (data, grad, memory) in zip(net.parameters(), before, strict=True):
+        assert p.data_ptr() == data
+        assert p.grad is grad
+        assert p.grad.data_ptr() == memory
+
+
+def ddp_communication_hook(rank, world, folder):
+    """Also across the rebuilding of the buckets after the first step."""
+
+    def hook(state, bucket):
+        state.append(bucket.index())
+        average = bucket.buffer() / world
+        work = dist.all_reduce(average, async_op=True)
+        return work.get_future().then(lambda future: future.value()[0])
+
+    net = DistributedDataParallel(network(), bucket_cap_mb=1e-4)
+    seen = []
+    net.register_comm_hook(seen, hook)
+    train(net, MAKERS["AdamW"](list(net.module.named_parameters())), 5, rank, world)
+    assert len(seen) >= 5
+    assert_close(net.module.parameters(), single("AdamW", 5)[0].parameters())
+
+
+def ddp_accumulates(rank, world, folder):
+    net = DistributedDataParallel(network())
+    optimizer = MAKERS["AdamW"](list(net.module.named_parameters()))
+    other = network()
+    reference = MAKERS["AdamW"](list(other.named_parameters()))
+    for k in range(3):
+        optimizer.zero_grad()
+        with net.no_sync():
+            loss(net, batch(2 * k)[rank::world]).backward()
+        loss(net, batch(2 * k + 1)[rank::world]).backward()
+        optimizer.step()
+        reference.zero_grad()
+        for part in (2 * k, 2 * k + 1):
+            loss(other, batch(part)).backward()
+        reference.step()
+    assert_close(net.module.parameters(), other.parameters())
+
+
+def zero_redundancy(rank, world, folder):
+    net = network()
+    optimizer = ZeroRedundancyOptimizer(net.parameters(), optimizer_class=optim.AdamW, lr=0.05)
+    train(net, optimizer, 4)
+    assert_close(net.parameters(), single("AdamW", 4)[0].parameters())
+
+
+def fsdp_is_one_process(rank, world, folder):
+    shapes = [tuple(p.to_local().shape) for p in sharded().parameters()]
+    assert shapes == ([(4, 5), (4,), (2, 7), (2,), (1, 3), (1,)] if rank == 0 else
+                      [(3, 5), (3,), (1, 7), (1,), (0, 3), (0,)])  # fmt: skip
+    for name in MAKERS:
+        net = sharded()
+        optimizer = MAKERS[name](list(net.named_parameters()))
+        train(net, optimizer, 4, rank, world)
+        try:
+            assert_close(whole(net), single(name, 4)[0].parameters())
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {error}") from None
+
+
+def fsdp_steps_shards_natively(rank, world, folder):
+    native, answers = _core.optim_step, []
+
+    def watched(*arguments):
+        answers.append(native(*arguments))
+        return answers[-1]
+
+    _core.optim_step = watched
+    try:
+        for name in MAKERS:
+            answers.clear()
+            net = sharded()
+            train(net, MAKERS[name](list(net.named_parameters())), 1, rank, world)
+            assert (answers[-1] is not None) == (name in LOCAL), name
+    finally:
+        _core.optim_step = native
+
+
+def fsdp_state_is_sharded_alike(rank, world, folder):
+    for name in ("AdamW", "Muon", "Gravity"):
+        net = sharded()
+        optimizer = MAKERS[name](list(net.named_parameters()))
+        train(net, optimizer, 2, rank, world)
+        for p in net.parameters():
+            for key, value in optimizer.state[p].items():
+                if key == "step":
+                    assert type(value) is torch.Tensor
+                    assert value.shape == ()
+                    continue
+                assert isinstance(value, DTensor), (name, key)
+                assert value.placements == p.placements
+                assert value.shape == p.shape
+                assert value.to_local().shape == p.to_local().shape
+
+
+def fsdp_clips_by_the_norm_of_all(rank, world, folder):
+    net, other = sharded(), network()
+    loss(net, batch(0)[rank::world]).backward()
+    loss(other, batch(0)).backward()
+    total = optim.clip_grad_norm_(net.parameters(), 0.1)
+    expected = optim.clip_grad_norm_(other.parameters(), 0.1)
+    assert_close([total.full_tensor()], [expected])
+    assert_close([p.grad.full_tensor() for p in net.parameters()],
+                 [p.grad for p in other.parameters()])  # fmt: skip
+
+
+def fsdp_skips_together(rank, world, folder):
+    """A gradient that is infinite in one shard stops every process."""
+    net = sharded()
+    optimizer = MAKERS["skipping"](list(net.named_parameters()))
+    loss(net, batch(0)[rank::world]).backward()
+    before = [p.clone() for p in whole(net)]
+    if rank == 1:
+        next(net.parameters()).grad.to_local()[0, 0] = torch.inf
+    optimizer.step()
+    assert_close(whole(net), before, tolerance=0.0)
+
+
+def fused_backward_refuses(rank, world, folder):
+    for net in (DistributedDataParallel(network()), sharded()):
+        try:
+            optim.fuse_backward(net, lambda p: optim.AdamW(p))
+        except ValueError as error:
+            assert "whole gradients" in str(error)
+        else:
+            raise AssertionError("not refused")
+
+
+# With `cpu_offload` only the first process has the whole.
+OPTIONS = {
+    "sharded": StateDictOptions(),
+    "full": StateDictOptions(full_state_dict=True),
+    "from the first": StateDictOptions(full_state_dict=True, cpu_offload=True),
+    "flat": StateDictOptions(flatten_optimizer_state_dict=True),
+}
+
+
+def dcp_round_trip(rank, world, folder):
+    for dtype in (torch.float32, torch.bfloat16):
+        for name in ("AdamW", "Muon", "Gravity", "SGD"):
+            net = sharded(dtype)
+            optimizer = MAKERS[name](list(net.named_parameters()))
+            train(net, optimizer, 2, rank, world)
+            for kind, options in OPTIONS.items():
+                saved = get_optimizer_state_dict(net, optimizer, options=options)
+                if kind == "from the first":
+                    options = StateDictOptions(full_state_dict=True, broadcast_from_rank0=True)
+                twin = sharded(dtype)
+                set_model_state_dict(twin, get_model_state_dict(net))
+                fresh = MAKERS[name](list(twin.named_parameters()))
+                set_optimizer_state_dict(twin, fresh, copy.deepcopy(saved), options=options)
+                for p, q in zip(net.parameters(), twin.parameters(), strict=True):
+                    for key, value in optimizer.state[p].items():
+                        other = fresh.state[q][key]
+                        assert other.dtype == value.dtype, (name, kind, key, dtype)
+                        assert torch.equal(_local(other), _local(value)), (name, kind, key)
+
+
+def _local(tensor):
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def dcp_initialization_is_harmless(rank, world, folder):
+    """Zero gradients, a rate of zero: state appears, parameters stay."""
+    for name in MAKERS:
+        net = sharded()
+        optimizer = MAKERS[name](list(net.named_parameters()))
+        before = [p.clone() for p in whole(net)]
+        rates = [group["lr"] for group in optimizer.param_groups]
+        get_optimizer_state_dict(net, optimizer)
+        assert_close(whole(net), before, tolerance=0.0)
+        assert [group["lr"] for group in optimizer.param_groups] == rates
+        assert all(p.grad is None for p in net.parameters())
+        assert all(optimizer.state[p] for p in net.parameters())
+        assert all(v.to_local().isfinite().all() for s in optimizer.state.values()
+                   for v in s.values() if isinstance(v, DTensor))  # fmt: skip
+
+
+SAVED = ("AdamW", "Muon")
+
+
+def dcp_saves(rank, world, folder):
+    from torch.distributed.checkpoint import save
+
+    for name in SAVED:
+        net = sharded()
+        optimizer = MAKERS[name](list(net.named_parameters()))
+        train(net, optimizer, 3, rank, world)
+        model, state = get_model_state_dict(net), get_optimizer_state_dict(net, optimizer)
+        save({"model": model, "optimizer": state}, checkpoint_id=folder / name)
+
+
+# Three processes
+
+
+def dcp_loads(rank, world, folder):
+    from torch.distributed.checkpoint import load
+
+    for name in SAVED:
+        net = sharded()
+        optimizer = MAKERS[name](list(net.named_parameters()))
+        for group in optimizer.param_groups:
+            group["lr"] = 123.0
+        state = {
+            "model": get_model_state_dict(net),
+            "optimizer": get_optimizer_state_dict(net, optimizer),
+        }
+        load(state, checkpoint_id=folder / name)
+        set_model_state_dict(net, state["model"])
+        set_optimizer_state_dict(net, optimizer, state["optimizer"])
+        other, reference = single(name, 3)
+        assert_close(whole(net), other.parameters())
+        assert {group["lr"] for group in optimizer.param_groups} == {0.05}
+        for p, q in zip(net.parameters(), other.parameters(), strict=True):
+            for key, value in reference.state[q].items():
+                mine = optimizer.state[p][key]
+                assert_close([mine.full_tensor() if isinstance(mine, DTensor) else mine], [value])
+        train(net, optimizer, 2, rank, world, first=3)
+        train(other, reference, 2, first=3)
+        assert_close(whole(net), other.parameters())
+
+
+SCENARIOS = {
+    2: [
+        ddp_is_one_process,
+        ddp_replicas_stay_the_same_bits,
+        ddp_objects_stay,
+        ddp_communication_hook,
+        ddp_accumulates,
+        zero_redundancy,
+        fsdp_is_one_process,
+        fsdp_steps_shards_natively,
+        fsdp_state_is_sharded_alike,
+        fsdp_clips_by_the_norm_of_all,
+        fsdp_skips_together,
+        fused_backward_refuses,
+        dcp_round_trip,
+        dcp_initialization_is_harmless,
+        dcp_saves,
+    ],
+    3: [dcp_loads],
+}
+
+
+def main(folder, world, rank):
+    folder, world, rank = Path(folder), int(world), int(rank)
+    torch.set_num_threads(1)
+    meeting = f"file://{folder}/meeting-{world}"
+    dist.init_process_group("gloo", init_method=meeting, world_size=world, rank=rank,
+                            timeout=timedelta(seconds=60))  # fmt: skip
+    results = {}
+    for scenario in SCENARIOS[world]:
+        try:
+            scenario(rank, world, folder)
+            results[scenario.__name__] = "ok"
+        # CheckpointException derives from BaseException.
+        except BaseException:
+            results[scenario.__name__] = traceback.format_exc()
+        (folder / f"{world}-{rank}.json").write_text(json.dumps(results))
+        dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
