@@ -6,7 +6,7 @@ use thalweg::engine::rng::Philox;
 use thalweg::engine::threads;
 use thalweg::optim::hyper::{Lookup, Value};
 use thalweg::optim::modifiers::{Decay, Mask, OnNonfinite};
-use thalweg::optim::rule::{AnyRule, Computed, Info, MAX_MEASURED, Step};
+use thalweg::optim::rule::{AnyRule, Computed, Info, MAX_MEASURED, Start, State, Step};
 use thalweg::optim::{Group, Options, Parameter, RULES, step};
 
 #[derive(Clone, Default)]
@@ -34,6 +34,12 @@ fn variants() -> Vec<Hyper> {
         vec![text("eps_mode", "early"), flag("correct_bias", false)],
         vec![text("v0", "zeros"), number("momentum", None, 0.5), flag("nesterov", false)],
         vec![text("adjust_lr_fn", "match_rms_adamw")],
+        vec![flag("centered", true), number("lr_decay", None, 0.1), number("power", None, 3.0)],
+        vec![flag("centered", true), number("momentum", None, 0.5), flag("average", true)],
+        vec![text("gate", "tensor"), number("threshold", None, 0.1), number("burn_in", None, 20.0)],
+        vec![text("guess", "none"), text("base", "adamw"), text("method", "heavy_ball")],
+        vec![text("guess", "last"), text("method", "nesterov"), text("sampler", "linear")],
+        vec![number("history", None, 3.0), text("geometry", "frozen"), number("mu", None, 0.5)],
     ];
     variants.map(Hyper).into()
 }
@@ -53,12 +59,34 @@ fn draws(seed: u64, name: &str, n: usize) -> Vec<f64> {
         let [value, _] = rng.normal(stream, i);
         if rng.uniform(stream + 1, i)[0] < 0.1 { 0.0 } else { value }
     };
-    let square = name.ends_with("sq");
+    let square = ["sq", "acc_delta", "sum"].iter().any(|part| name.contains(part));
     (0..n as u64).map(value).map(|x| if square { x * x + 1e-3 } else { x }).collect()
 }
 
 fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-12 * (1.0 + a.abs().max(b.abs())) || (a.is_nan() && b.is_nan())
+}
+
+/// A step in which everything was measured, and has happened before.
+fn at(rule: &dyn AnyRule, t: u64) -> Step {
+    let len = rule.scalars().iter().map(|scalar| scalar.len).sum();
+    let numbers = vec![0.25; len];
+    let measured = [1.5; MAX_MEASURED];
+    Step {
+        t,
+        call: t,
+        measured,
+        loss: 2.0,
+        before: numbers.clone(),
+        scalars: numbers,
+        ..Step::default()
+    }
+}
+
+/// The buffers of a formula's arguments: states, then noise.
+fn arguments(rule: &dyn AnyRule) -> Vec<&'static str> {
+    let noise = rule.noise().map(|_| "noise");
+    rule.states().into_iter().map(|state| state.name).chain(noise).collect()
 }
 
 /// The seam that shaders are printed from: what a rule does to a recording scalar is what it does
@@ -67,12 +95,12 @@ fn close(a: f64, b: f64) -> bool {
 fn recorded_formulas_are_the_formulas() {
     const N: usize = 67;
     for rule in rules() {
-        let states = rule.states();
+        let states = arguments(rule.as_ref());
         for t in [1, 2, 50] {
-            let at = Step { t, measured: [1.5; MAX_MEASURED] };
+            let at = at(rule.as_ref(), t);
             let expression = rule.trace(&at);
             let (x, g) = (draws(t, "x", N), draws(t, "g", N));
-            let old: Vec<Vec<f64>> = states.iter().map(|s| draws(t, s.name, N)).collect();
+            let old: Vec<Vec<f64>> = states.iter().map(|s| draws(t, s, N)).collect();
 
             let (mut u, mut new) = (vec![0.0; N], old.clone());
             let mut slices: Vec<&mut [f64]> = new.iter_mut().map(Vec::as_mut_slice).collect();
@@ -91,7 +119,7 @@ fn recorded_formulas_are_the_formulas() {
                 assert!(close(outputs[0], u[i]), "{name}: step {} is not {}", u[i], outputs[0]);
                 assert!(close(0.9 * x[i] - outputs[0], moved[i]), "{name}: the fused move");
                 for (k, state) in states.iter().enumerate() {
-                    assert!(close(outputs[1 + k], new[k][i]), "{name}: {}", state.name);
+                    assert!(close(outputs[1 + k], new[k][i]), "{name}: {state}");
                     assert_eq!(new[k][i].to_bits(), fused[k][i].to_bits(), "{name}: fused");
                 }
             }
@@ -103,8 +131,7 @@ fn recorded_formulas_are_the_formulas() {
 #[test]
 fn one_recording_serves_every_step() {
     for rule in rules().filter(|rule| rule.info().counts) {
-        let [second, later] =
-            [2, 40].map(|t| rule.trace(&Step { t, measured: [1.5; MAX_MEASURED] }));
+        let [second, later] = [2, 40].map(|t| rule.trace(&at(rule.as_ref(), t)));
         assert_eq!(second.nodes, later.nodes, "{}", rule.info().name);
         assert_eq!(second.outputs, later.outputs);
     }
@@ -115,12 +142,18 @@ struct Model {
     t: u64,
     x: Vec<f32>,
     state: Vec<Vec<f32>>,
+    scalars: Vec<f64>,
 }
 
 impl Model {
     fn new(rule: &dyn AnyRule, n: usize) -> Self {
         let x = draws(7, "x", n).into_iter().map(|x| x as f32).collect();
-        Self { t: 0, x, state: vec![vec![0.0; n]; rule.states().len()] }
+        let first = |state: &State| match state.start {
+            Start::Constant(value) => vec![value as f32; n],
+            _ => vec![0.0; n],
+        };
+        let scalars = rule.scalars().into_iter().flat_map(|s| vec![s.start; s.len]).collect();
+        Self { t: 0, x, state: rule.states().iter().map(first).collect(), scalars }
     }
 
     fn step(&mut self, group: Group, options: &Options, g: &[f32]) {
@@ -131,10 +164,15 @@ impl Model {
         let state = self.state.iter_mut().map(Into::into);
         let view = g.into();
         let mut parameter = Parameter::new(0, self.t, (&mut self.x).into(), view, state).unwrap();
+        parameter = parameter.scalars(self.scalars.clone(), false);
         if matrix {
             parameter = parameter.matrix([n / 8, 8], false, (&mut direction).into());
         }
-        step(&[group], &mut [parameter], options).unwrap();
+        let mut parameters = [parameter];
+        let options = Options { loss: Some(2.0), ..*options };
+        step(&[group], &mut parameters, &options).unwrap();
+        let [Parameter { scalars, .. }] = parameters;
+        self.scalars = scalars;
     }
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -12,24 +12,21 @@ import torch
 from torch import Tensor
 
 import thalweg.optim as ours
+from thalweg import _core
+from thalweg._registry import Rule, rules
 
 # Small: gradients stay the same for thousands of steps, and values must stay ordinary.
 LR = 1e-6
 
-# Bytes an element: four for each array read and each array written, in float32.
-BYTES = {
-    "SGD": 12,
-    "SGD momentum": 20,
-    "Lion": 20,
-    "Gravity": 24,
-    "Adam": 28,
-    "Adam amsgrad": 36,
-    "AdamW": 28,
-    "AdaMomentum": 28,
-    "Adamax": 28,
-    "Grams": 28,
-    "DiffGrad": 36,
-    "AdEMAMix": 36,
+# Options that change which arrays a rule passes over, besides its defaults.
+VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
+    "SGD": {"momentum": {"momentum": 0.9}},
+    "Adam": {"amsgrad": {"amsgrad": True}},
+    "RMSprop": {"momentum": {"momentum": 0.9}, "centered": {"centered": True}},
+    "CLASSP": {"power 1.5": {"power": 1.5}},
+    "AEGD": {"identity": {"preconditioner": "identity"}},
+    "ExponentiatedGradient": {"adamw": {"base": "adamw"}},
+    "OptimisticAMSGrad": {"last": {"guess": "last"}},
 }
 
 Make = Callable[[list[Tensor]], Callable[[], object]]
@@ -56,7 +53,10 @@ class Case:
 
 
 def _step(cls: type, options: dict[str, Any], params: list[Tensor]) -> Callable[[], object]:
-    return cls(params, lr=LR, **options).step
+    optimizer = cls(params, lr=LR, **options)
+    if getattr(optimizer, "needs_loss", False):
+        return partial(optimizer.step, lambda: 1.0)
+    return optimizer.step
 
 
 def our(name: str, **options: Any) -> Make:
@@ -97,20 +97,26 @@ def clipped(params: list[Tensor]) -> Callable[[], object]:
     return run
 
 
-ELEMENTWISE: dict[str, Make] = {
-    "SGD": our("SGD"),
-    "SGD momentum": our("SGD", momentum=0.9),
-    "Lion": our("Lion"),
-    "Gravity": our("Gravity"),
-    "Adam": our("Adam"),
-    "Adam amsgrad": our("Adam", amsgrad=True),
-    "AdamW": our("AdamW"),
-    "AdaMomentum": our("AdaMomentum"),
-    "Adamax": our("Adamax"),
-    "Grams": our("Grams"),
-    "DiffGrad": our("DiffGrad"),
-    "AdEMAMix": our("AdEMAMix"),
-}
+def _bytes(rule: Rule, options: dict[str, Any]) -> int:
+    """Bytes an element: four for each array read and each array written, in float32."""
+    hyper = {**rule.defaults(), **options}
+    # Parameter, gradient, parameter; each state twice; gradient and states of a measuring pass.
+    found = 12 + 8 * len(_core.optim_states(rule.name, hyper))
+    measured = _core.optim_traits(rule.name, hyper)["measured"]
+    return found if measured is None else found + 4 * (1 + measured)
+
+
+def _elementwise() -> Iterator[tuple[str, Make, int]]:
+    for rule in rules().values():
+        # The others are rules on matrices.
+        if getattr(ours, rule.class_name).finish is None:
+            for label, options in {"": {}, **VARIANTS.get(rule.class_name, {})}.items():
+                name = f"{rule.class_name} {label}".strip()
+                yield name, our(rule.class_name, **options), _bytes(rule, options)
+
+
+ELEMENTWISE: dict[str, Make] = {name: make for name, make, _ in _elementwise()}
+BYTES = {name: count for name, _, count in _elementwise()}
 
 
 def cases(large: bool) -> list[Case]:
@@ -128,10 +134,13 @@ def cases(large: bool) -> list[Case]:
     make = our("AdamW", clip_norm=0.5)
     limits = {"must": (0.85, 0.85), "stretch": (0.78, 0.78)}
     found += [clip(w, make=make, make_peer=clipped, bytes=32, **limits) for w in ("W1", "W2")]
-    sgd = partial(Case, 9, "SGD momentum", peer="torch fused", make=ELEMENTWISE["SGD momentum"])
     limits = {"must": (1.05, 1.05), "stretch": (0.95, 0.95)}
-    peer = fused("SGD", momentum=0.9)
-    found += [sgd(w, make_peer=peer, bytes=20, **limits) for w in ("W1", "W2")]
+    for name, peer in (
+        ("SGD momentum", fused("SGD", momentum=0.9)),
+        ("Adagrad", fused("Adagrad")),
+    ):
+        nine = partial(Case, 9, name, peer="torch fused", make=ELEMENTWISE[name])
+        found += [nine(w, make_peer=peer, bytes=BYTES[name], **limits) for w in ("W1", "W2")]
     peers = {
         "Lion": (10, 0.20, 0.16),
         "DiffGrad": (11, 0.20, 0.15),

@@ -47,6 +47,7 @@ __all__ = [
     "coordinate_svm",
     "get_num_threads",
     "oblique_tree_train",
+    "optim_admit",
     "optim_check",
     "optim_decode",
     "optim_dither",
@@ -57,14 +58,8 @@ __all__ = [
     "optim_states",
     "optim_step",
     "optim_total_norm",
-    "project_apply",
-    "project_cauchy_schwarz",
-    "project_exact_transport",
-    "project_polyhedron",
-    "project_pull",
-    "project_sets",
-    "project_sinkhorn",
-    "project_sinkhorn_pull",
+    "optim_traits",
+    "optim_uniform",
     "set_num_threads",
 ]
 
@@ -374,6 +369,7 @@ def oblique_tree_train(
     decay: float,
     seed: int,
 ) -> tuple[Any, float, int]: ...
+def optim_admit(rule: str, hyper: dict[Any, Any], loss: float | None) -> None: ...
 def optim_check(rule: str, hyper: dict[Any, Any], on_nonfinite: str) -> None: ...
 def optim_decode(
     codes: NDArray[np.uint8], scales: NDArray[np.float32], values: NDArray[np.float32]
@@ -385,7 +381,7 @@ def optim_encode(
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_rules() -> list[Any]: ...
 def optim_scale(gradients: list[Any], factor: float) -> bool: ...
-def optim_states(rule: str, hyper: dict[Any, Any]) -> list[tuple[str, float]]: ...
+def optim_states(rule: str, hyper: dict[Any, Any]) -> list[tuple[str, str, float, int]]: ...
 def optim_step(
     groups: list[Any],
     state: dict[Any, Any],
@@ -393,61 +389,9 @@ def optim_step(
     grad_scale: float,
     on_nonfinite: str,
     observe: bool = False,
+    loss: float | None = None,
 ) -> tuple[list[Any], bool, float | None, list[tuple[float, float, float, float]]] | None: ...
 def optim_total_norm(gradients: list[Any], norm_type: float) -> float | None: ...
-def project_apply(
-    set: str, scalars: Sequence[float], vectors: Sequence[NDArray[np.float64]], x: Any, out: Any
-) -> float: ...
-def project_cauchy_schwarz(
-    name: str,
-    scalars: Sequence[float],
-    matrix: NDArray[np.float64],
-    x: NDArray[np.float64],
-    gradient: NDArray[np.float64],
-) -> list[float]: ...
-def project_exact_transport(
-    cost: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
-def project_polyhedron(
-    scalars: Sequence[float],
-    vectors: Sequence[NDArray[np.float64]],
-    x: NDArray[np.float64],
-    warm: NDArray[np.float64] | None,
-    out: NDArray[np.float64],
-    multipliers: NDArray[np.float64],
-) -> tuple[list[float], list[int]]: ...
-def project_pull(
-    set: str,
-    scalars: Sequence[float],
-    vectors: Sequence[NDArray[np.float64]],
-    x: Any,
-    y: Any,
-    v: Any,
-    out: Any,
-) -> None: ...
-def project_sets() -> list[str]: ...
-def project_sinkhorn(
-    cost: NDArray[np.float64],
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    eps: float,
-    rho: Sequence[float],
-    options: tuple[float, int, bool, int],
-    newton: bool,
-    start: NDArray[np.float64] | None,
-    f: NDArray[np.float64],
-    g: NDArray[np.float64],
-    plan: NDArray[np.float64],
-) -> tuple[list[float], list[int]]: ...
-def project_sinkhorn_pull(
-    a: NDArray[np.float64],
-    b: NDArray[np.float64],
-    eps: float,
-    rho: Sequence[float],
-    plan: NDArray[np.float64],
-    v: NDArray[np.float64],
-    cost_out: NDArray[np.float64],
-    a_out: NDArray[np.float64],
-    b_out: NDArray[np.float64],
-) -> None: ...
+def optim_traits(rule: str, hyper: dict[Any, Any]) -> dict[Any, Any]: ...
+def optim_uniform(seed: int, stream: int) -> float: ...
 def set_num_threads(n: int) -> None: ...

@@ -140,12 +140,14 @@ pub struct Part<'s, F> {
     pub x: &'s mut [F],
     /// Gradient.
     pub g: &'s [F],
-    /// States.
+    /// States, and one array of rubbish after them.
     pub state: &'s mut [&'s mut [F]],
     /// The proposed step; holds rubbish at first, or the direction where the entry has one.
     pub u: &'s mut [F],
     /// Rubbish, for a changed gradient.
     pub spare: &'s mut [F],
+    /// Place of the first element in the entry.
+    pub start: usize,
 }
 
 impl Stretch<'_, '_> {
@@ -235,13 +237,18 @@ impl Stretch<'_, '_> {
             Some(tensor) => exclusive(tensor, &range, array(), copy),
             None => Block::scratch(&mut []),
         });
-        let mut slices = states.each_mut().map(|block| &mut *block.data);
+        let mut slices: [&mut [F]; MAX_STATE + 1] = std::array::from_fn(|_| &mut [][..]);
+        for (slice, block) in slices.iter_mut().zip(&mut states) {
+            *slice = &mut *block.data;
+        }
+        slices[state.len()] = &mut array()[..n];
         work(Part {
             x: &mut *x.data,
             g,
-            state: &mut slices[..state.len()],
+            state: &mut slices[..=state.len()],
             u: &mut *u.data,
             spare: &mut spare[..n],
+            start: range.start,
         });
         u.store();
         if self.access == Access::Write {
@@ -262,7 +269,7 @@ fn exclusive<'s, F: Float>(
     unsafe { tensor.block(range.clone(), scratch, copy) }
 }
 
-const ARRAYS: usize = 4 + MAX_STATE;
+const ARRAYS: usize = 5 + MAX_STATE;
 
 /// Runs `work` on scratch memory of this thread, allocated once.
 fn with_scratch<F: Float, R>(work: impl FnOnce(&mut [F]) -> R) -> R {

@@ -33,6 +33,13 @@ pub trait Real:
     fn abs(self) -> Self;
     /// Exponential, within 2 units in the last place.
     fn exp(self) -> Self;
+    /// Natural logarithm, within 2 units in the last place; NaN below 0.
+    fn ln(self) -> Self;
+    /// `self` to the power of `exponent`, for `self` >= 0.
+    #[inline(always)]
+    fn pow(self, exponent: Self) -> Self {
+        (self.ln() * exponent).exp()
+    }
     /// `self < other`; false for NaN.
     fn lt(self, other: Self) -> Self::Mask;
     /// `self <= other`; false for NaN.
@@ -98,10 +105,12 @@ pub trait Float: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + '
     fn abs(self) -> Self;
     #[doc(hidden)]
     fn exp(self) -> Self;
+    #[doc(hidden)]
+    fn ln(self) -> Self;
 }
 
 macro_rules! float {
-    ($float:ident, $dtype:expr, $exp:path) => {
+    ($float:ident, $dtype:expr, $exp:path, $ln:path) => {
         impl Float for $float {
             const DTYPE: Dtype = $dtype;
             #[inline(always)]
@@ -144,11 +153,15 @@ macro_rules! float {
             fn exp(self) -> Self {
                 $exp(self)
             }
+            #[inline(always)]
+            fn ln(self) -> Self {
+                $ln(self)
+            }
         }
     };
 }
-float!(f32, Dtype::F32, exp_f32);
-float!(f64, Dtype::F64, exp_f64);
+float!(f32, Dtype::F32, exp_f32, ln_f32);
+float!(f64, Dtype::F64, exp_f64, ln_f64);
 
 /// Splits `x` into `k ln 2 + r` with |r| <= ln 2 / 2, sums the series of exp(r) and scales by 2^k.
 /// Branch-free, so that it vectorizes, unlike the C library's.
@@ -208,6 +221,55 @@ fn exp_f32(x: f32) -> f32 {
     if x.is_nan() { x } else { scaled }
 }
 
+/// Splits `x` into `m 2^k` with m in [sqrt(1/2), sqrt(2)) and sums the series of
+/// ln m = 2 artanh((m - 1) / (m + 1)). Branch-free, as [`exp_f64`].
+#[inline(always)]
+fn ln_f64(x: f64) -> f64 {
+    // Subnormal numbers are scaled into range.
+    let small = x < f64::MIN_POSITIVE;
+    let y = if small { x * 18_014_398_509_481_984.0 } else { x };
+    let shift = if small { 54.0 } else { 0.0 };
+    let bits = y.to_bits().wrapping_sub(0x3FE6_A09E_667F_3BCD);
+    let k = (bits as i64 >> 52) as i32;
+    let m = f64::from_bits((bits & 0x000F_FFFF_FFFF_FFFF).wrapping_add(0x3FE6_A09E_667F_3BCD));
+    let s = (m - 1.0) / (m + 1.0);
+    let square = s * s;
+    let mut sum = 1.0 / 23.0;
+    for odd in [21.0, 19.0, 17.0, 15.0, 13.0, 11.0, 9.0, 7.0, 5.0, 3.0] {
+        sum = sum * square + 1.0 / odd;
+    }
+    let k = f64::from(k) - shift;
+    // ln 2 in two parts, as in `exp_f64`; small terms first.
+    let low = k * 1.908_214_929_270_587_7e-10 + 2.0 * s * square * sum;
+    let value = k * 6.931_471_803_691_238e-1 + (2.0 * s + low);
+    let value = if x == f64::INFINITY { x } else { value };
+    let value = if x == 0.0 { f64::NEG_INFINITY } else { value };
+    if x >= 0.0 { value } else { f64::NAN }
+}
+
+/// As [`ln_f64`], in single precision.
+#[inline(always)]
+fn ln_f32(x: f32) -> f32 {
+    let small = x < f32::MIN_POSITIVE;
+    let y = if small { x * 33_554_432.0 } else { x };
+    let shift = if small { 25.0 } else { 0.0 };
+    let bits = y.to_bits().wrapping_sub(0x3F35_04F3);
+    let k = bits as i32 >> 23;
+    let m = f32::from_bits((bits & 0x007F_FFFF).wrapping_add(0x3F35_04F3));
+    let s = (m - 1.0) / (m + 1.0);
+    let square = s * s;
+    let mut sum = 1.0 / 9.0;
+    for odd in [7.0, 5.0, 3.0] {
+        sum = sum * square + 1.0 / odd;
+    }
+    let k = k as f32 - shift;
+    let low = k * -2.121_944_4e-4 + 2.0 * s * square * sum;
+    let value = k * 0.693_359_4 + (2.0 * s + low);
+    let value = if x == f32::INFINITY { x } else { value };
+    let value = if x == 0.0 { f32::NEG_INFINITY } else { value };
+    if x >= 0.0 { value } else { f32::NAN }
+}
+
 /// A float inside code that is inlined at `SITE`.
 ///
 /// The [site](super::sweep::site) is part of the type so that each gets its own copy of a formula,
@@ -257,6 +319,10 @@ impl<F: Float, const SITE: u8> Real for Lane<F, SITE> {
         Self(self.0.exp())
     }
     #[inline(always)]
+    fn ln(self) -> Self {
+        Self(self.0.ln())
+    }
+    #[inline(always)]
     fn lt(self, other: Self) -> bool {
         self.0 < other.0
     }
@@ -297,6 +363,28 @@ mod tests {
         assert_eq!((exp_f64(f64::INFINITY), exp_f64(f64::NEG_INFINITY)), (f64::INFINITY, 0.0));
         assert_eq!((exp_f32(f32::INFINITY), exp_f32(f32::NEG_INFINITY)), (f32::INFINITY, 0.0));
         assert!(exp_f64(f64::NAN).is_nan() && exp_f32(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn ln_agrees_with_the_standard_library() {
+        for i in 1..200_000 {
+            let x = (f64::from(i - 100_000) * 7.1e-3).exp();
+            let (ours, std) = (ln_f64(x), f64::ln(x));
+            assert!((ours - std).abs() <= 4.5e-16 * std.abs(), "{x} {ours} {std}");
+            let x = (f64::from(i - 100_000) * 8.8e-4) as f32;
+            let x = f32::exp(x);
+            let (ours, std) = (ln_f32(x), f32::ln(x));
+            assert!((ours - std).abs() <= 2.5e-7 * std.abs(), "{x} {ours} {std}");
+        }
+        for x in [5e-324, 1e-310, f64::MIN_POSITIVE, 1.0, 1.0 + f64::EPSILON, f64::MAX] {
+            assert!((ln_f64(x) - f64::ln(x)).abs() <= 4.5e-16 * f64::ln(x).abs(), "{x}");
+        }
+        for x in [1e-45, 1e-40, f32::MIN_POSITIVE, 1.0, 1.0 + f32::EPSILON, f32::MAX] {
+            assert!((ln_f32(x) - f32::ln(x)).abs() <= 2.5e-7 * f32::ln(x).abs(), "{x}");
+        }
+        assert_eq!((ln_f64(0.0), ln_f64(f64::INFINITY)), (f64::NEG_INFINITY, f64::INFINITY));
+        assert_eq!((ln_f32(0.0), ln_f32(f32::INFINITY)), (f32::NEG_INFINITY, f32::INFINITY));
+        assert!(ln_f64(-1.0).is_nan() && ln_f64(f64::NAN).is_nan() && ln_f32(-1.0).is_nan());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! A value is a function of (seed, stream, index) alone, so it does not depend on the order of
 //! work, the number of threads or what was drawn before.
 
+use super::real::Float;
+
 /// A random function of (stream, index), keyed by a seed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Philox {
@@ -51,6 +53,24 @@ impl Philox {
         let radius = (-2.0 * (1.0 - u).ln()).sqrt();
         let (sin, cos) = (std::f64::consts::TAU * v).sin_cos();
         [radius * cos, radius * sin]
+    }
+
+    /// Fills `out` with elements `start..` of the sequence of standard normal numbers of a stream;
+    /// element i is one half of pair i / 2.
+    pub fn fill_normal<F: Float>(&self, stream: u64, start: usize, out: &mut [F]) {
+        let mut out = out.iter_mut();
+        let mut index = start;
+        while let Some(first) = out.next() {
+            let pair = self.normal(stream, index as u64 / 2);
+            *first = F::from_f64(pair[index % 2]);
+            index += 1;
+            if index % 2 == 1
+                && let Some(second) = out.next()
+            {
+                *second = F::from_f64(pair[1]);
+                index += 1;
+            }
+        }
     }
 
     /// A uniform integer in 0..bound, `bound` > 0 (multiply-shift; bias below 2^-32 for small bounds).

@@ -26,11 +26,11 @@ pub trait Sweep<const N: usize> {
     );
 }
 
-/// Carries the implementations of [`Sweep`], for 0 to [`MAX_STATE`] states.
+/// Carries the implementations of [`Sweep`], for 0 to [`MAX_STATE`] arguments.
 pub struct Arity;
 
 /// Most state buffers of a rule.
-pub const MAX_STATE: usize = 6;
+pub const MAX_STATE: usize = 9;
 
 /// Where a formula is inlined: a SIMD level, and one of the two loops. Every site has its own copy
 /// of the formula with one caller, which the compiler inlines whatever its size.
@@ -176,3 +176,6 @@ arity!(3; a b c);
 arity!(4; a b c d);
 arity!(5; a b c d e);
 arity!(6; a b c d e f);
+arity!(7; a b c d e f h);
+arity!(8; a b c d e f h k);
+arity!(9; a b c d e f h k l);

@@ -32,6 +32,7 @@ pub enum Unary {
     Sqrt,
     Abs,
     Exp,
+    Ln,
     Not,
 }
 
@@ -118,6 +119,7 @@ impl Expression {
                     Unary::Sqrt => at(a).sqrt(),
                     Unary::Abs => at(a).abs(),
                     Unary::Exp => at(a).exp(),
+                    Unary::Ln => at(a).ln(),
                     Unary::Not => truth(at(a) == 0.0),
                 },
                 Node::Binary(function, a, b) => match function {
@@ -184,6 +186,9 @@ impl Real for Trace {
     }
     fn exp(self) -> Self {
         Self(push(Node::Unary(Unary::Exp, self.0)))
+    }
+    fn ln(self) -> Self {
+        Self(push(Node::Unary(Unary::Ln, self.0)))
     }
     fn lt(self, other: Self) -> TraceMask {
         TraceMask(push(Node::Binary(Binary::Lt, self.0, other.0)))

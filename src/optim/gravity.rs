@@ -47,11 +47,11 @@ impl Rule for Gravity {
         let b = (self.beta * t + 1.0) / (t + 2.0);
         let [largest, ..] = step.measured;
         let [lr, b, fresh, largest, one] = [self.lr, b, 1.0 - b, largest, 1.0].map(T::of);
-        let std = match self.v0 {
-            V0::Normal => self.alpha / self.lr,
-            V0::Zeros => 0.0,
+        let start = match self.v0 {
+            V0::Normal => Start::Normal(self.alpha / self.lr),
+            V0::Zeros => Start::Constant(0.0),
         };
-        launch.run([State { name: "velocity", std }], move |_, g, [v]| {
+        launch.run([State { name: "velocity", start }], move |_, g, [v]| {
             let pull = g * largest;
             *v = b * *v + fresh * (g / (one + pull * pull));
             lr * *v

@@ -67,8 +67,18 @@ numbers! {
     NonNegative: "a finite number >= 0", |x| x >= 0.0 && x.is_finite();
     /// The rate of an exponential average.
     Decay: "in [0, 1)", |x| (0.0..1.0).contains(&x);
+    /// A share.
+    Fraction: "in [0, 1]", |x| (0.0..=1.0).contains(&x);
+    /// How much of a gradient along the velocity is taken back.
+    Braking: "in [0, 2]", |x| (0.0..=2.0).contains(&x);
+    /// Any finite number.
+    Finite: "a finite number", |x| x.is_finite();
+    /// How many gradients are remembered.
+    History: "an integer in [2, 5]", |x| x.fract() == 0.0 && (2.0..=5.0).contains(&x);
     /// A coefficient of a polynomial that is iterated.
     Coefficient: "in [-1000, 1000]", |x| x.abs() <= 1000.0;
+    /// A count.
+    Whole: "an integer >= 0", |x| x >= 0.0 && x.fract() == 0.0 && x <= 1e15;
     /// A count of at least 1.
     Count: "an integer >= 1", |x| x >= 1.0 && x.fract() == 0.0 && x <= 1e15;
     /// A seed.

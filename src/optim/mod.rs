@@ -13,6 +13,7 @@
 //! ```
 
 pub mod clip;
+pub mod geometry;
 pub mod hyper;
 pub mod modifiers;
 pub mod observe;
@@ -46,4 +47,22 @@ registry! {
     gravity::Gravity,
     adamomentum::AdaMomentum,
     muon::Muon,
+    nadam::NAdam,
+    radam::RAdam,
+    adagrad::Adagrad,
+    adadelta::Adadelta,
+    rmsprop::RMSprop,
+    schedulefreeadamw::ScheduleFreeAdamW,
+    classp::CLASSP,
+    aegd::AEGD,
+    exponentiatedgradient::ExponentiatedGradient,
+    dalelangevin::DaleLangevin,
+    optimisticamsgrad::OptimisticAMSGrad,
+    adaptivebraking::AdaptiveBraking,
+    randomscalingsgd::RandomScalingSGD,
+    triplemomentum::TripleMomentum,
+    acceleratedsgd::AcceleratedSGD,
+    normalizedgd::NormalizedGD,
+    curlsgd::CurlSGD,
+    sgld::SGLD,
 }

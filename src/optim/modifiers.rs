@@ -1,5 +1,6 @@
 //! What the engine adds to any rule: decay, masks, clipping, sign, and the policy for NaN.
 
+use super::geometry::Geometry;
 use super::hyper::{self, Flag, Lookup, NonNegative, Optional, Positive, choice};
 use crate::engine::real::{Lane, Real};
 use crate::engine::simd::{self, Kernel};
@@ -128,11 +129,18 @@ pub(crate) struct Factors {
     pub keep: f64,
     /// Cautious decay, times the rate.
     cautious: f64,
+    geometry: Geometry,
 }
 
 impl Factors {
     /// `unscale` and `clip` multiply the gradient; `rate` multiplies decoupled decay.
-    pub fn new(modifiers: &Modifiers, unscale: f64, clip: f64, rate: f64) -> Self {
+    pub fn new(
+        modifiers: &Modifiers,
+        unscale: f64,
+        clip: f64,
+        rate: f64,
+        geometry: Geometry,
+    ) -> Self {
         let Modifiers { weight_decay, decay, mask, maximize, clip_value, .. } = *modifiers;
         let on = |form| if decay == form { weight_decay } else { 0.0 };
         Self {
@@ -143,12 +151,13 @@ impl Factors {
             mask_scale: 1.0,
             keep: 1.0 - rate * on(Decay::Decoupled),
             cautious: rate * on(Decay::Cautious),
+            geometry,
         }
     }
 
     /// Whether a step needs no more than `keep * x - u`.
     pub fn is_plain(&self) -> bool {
-        self.mask.is_none() && self.cautious == 0.0
+        self.mask.is_none() && self.cautious == 0.0 && self.geometry == Geometry::Additive
     }
 
     /// Whether the rule sees the gradient as it is.
@@ -184,7 +193,12 @@ impl Factors {
     /// Decays and steps.
     #[inline]
     pub fn apply<F: Float>(&self, x: &mut [F], u: &[F], scale: f64) {
-        simd::dispatch(Apply { keep: self.keep, cautious: self.cautious, scale, x, u });
+        match self.geometry {
+            Geometry::Additive => {
+                simd::dispatch(Apply { keep: self.keep, cautious: self.cautious, scale, x, u });
+            }
+            geometry => geometry.apply(x, u, self.keep, self.cautious),
+        }
     }
 }
 
@@ -301,7 +315,7 @@ mod tests {
     #[test]
     fn a_gradient_without_coupled_decay_does_not_see_the_parameter() {
         let modifiers = Modifiers { maximize: true, ..Modifiers::new((Decay::Coupled, 0.0)) };
-        let factors = Factors::new(&modifiers, 1.0, 1.0, 0.1);
+        let factors = Factors::new(&modifiers, 1.0, 1.0, 0.1, Geometry::Additive);
         let (x, g, mut spare) = ([f64::INFINITY, 1.0], [2.0, -3.0], [0.0; 2]);
         assert_eq!(factors.gradient(&x, &g, &mut spare), [-2.0, 3.0]);
     }

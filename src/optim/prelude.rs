@@ -1,9 +1,13 @@
 //! What a rule's file needs.
 
 pub(crate) use super::hyper::{
-    Coefficient, Count, Decay, EpsMode, Flag, NonNegative, Optional, Positive, Seed, choice,
+    Braking, Coefficient, Count, Decay, EpsMode, Finite, Flag, Fraction, History, NonNegative,
+    Optional, Positive, Seed, Whole, choice,
 };
-pub(crate) use super::rule::{Launch, Probe, Reduce, Rule, State, Step, rule, zeros};
+pub(crate) use super::rule::{
+    Launch, NOISE, Probe, Reduce, Rule, Scalar, Scope, Start, State, Step, Views, rule, scalar,
+    zeros,
+};
 pub(crate) use crate::engine::Real;
 pub(crate) use crate::engine::{Error, Result};
 pub(crate) use crate::linalg::newton_schulz::NewtonSchulz;

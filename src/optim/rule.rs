@@ -1,5 +1,6 @@
 //! What a rule is: hyperparameters, and what happens to one coordinate.
 
+use super::geometry::Geometry;
 use super::hyper::{Field, Lookup};
 use super::modifiers::Decay;
 use crate::engine::real::{Float, Lane, Real};
@@ -10,29 +11,128 @@ use crate::engine::{Error, Result, reduce};
 use crate::linalg::newton_schulz::NewtonSchulz;
 
 /// Where one parameter stands: what a formula may depend on besides its coordinate.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Step {
     /// Number of this step, from 1. Rules that keep no counter see 1 with fresh state, else 2.
     pub t: u64,
-    /// What [`Rule::measure`] reduced over the tensor.
+    /// The largest `t` of the call, for what all parameters share.
+    pub call: u64,
+    /// What [`Rule::measure`] reduced.
     pub measured: [f64; MAX_MEASURED],
+    /// The loss; NaN where the caller gives none.
+    pub loss: f64,
+    /// Form and strength of a decay that the rule applies itself; see [`Rule::decays`].
+    pub own_decay: Option<(Decay, f64)>,
+    /// The [`Rule::scalars`] of the parameter, as [`Rule::advance`] leaves them.
+    pub scalars: Vec<f64>,
+    /// The same before this step.
+    pub before: Vec<f64>,
+    /// Whether the narrow scalars are stored as f32.
+    pub single: bool,
+}
+
+impl Default for Step {
+    fn default() -> Self {
+        Self {
+            t: 0,
+            call: 0,
+            measured: [0.0; MAX_MEASURED],
+            loss: f64::NAN,
+            own_decay: None,
+            scalars: Vec::new(),
+            before: Vec::new(),
+            single: false,
+        }
+    }
+}
+
+impl Step {
+    /// The strength of a decay that the rule applies itself, if it has this form, else 0.
+    pub fn own_decay(&self, form: Decay) -> f64 {
+        self.own_decay.map_or(0.0, |(own, strength)| if own == form { strength } else { 0.0 })
+    }
 }
 
 /// Most scalars that a rule measures.
-pub const MAX_MEASURED: usize = 4;
+pub const MAX_MEASURED: usize = 6;
 
 /// One state buffer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct State {
     /// Its key in a state dict; torch's name where torch has one.
     pub name: &'static str,
-    /// Standard deviation of its normally distributed start; 0 starts from zeros.
-    pub std: f64,
+    /// What it holds before the first step.
+    pub start: Start,
+}
+
+/// What a state buffer holds before the first step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Start {
+    /// One value everywhere.
+    Constant(f64),
+    /// Normal numbers of this deviation, drawn with the hyperparameter `seed`.
+    Normal(f64),
+    /// -1 in this share of the columns (the second axis) and 1 in the others, drawn with the
+    /// hyperparameter `seed`; 1 where there is no second axis.
+    Columns(f64),
+    /// No buffer: standard normal numbers that the engine draws anew in every step, with
+    /// [`Rule::seed`]. Comes after the buffers.
+    Noise,
 }
 
 /// A state buffer that starts from zeros.
 pub const fn zeros(name: &'static str) -> State {
-    State { name, std: 0.0 }
+    State { name, start: Start::Constant(0.0) }
+}
+
+/// The argument of a formula that holds new normal numbers in every step.
+pub const NOISE: State = State { name: "noise", start: Start::Noise };
+
+/// Numbers that a parameter keeps beside its buffers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scalar {
+    /// Its key in a state dict.
+    pub name: &'static str,
+    /// How many.
+    pub len: usize,
+    /// Their first value.
+    pub start: f64,
+    /// Stored as float64 always; else as the step counter is.
+    pub wide: bool,
+}
+
+/// One number in float64.
+pub const fn scalar(name: &'static str, start: f64) -> Scalar {
+    Scalar { name, len: 1, start, wide: true }
+}
+
+/// What a rule measures over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Each tensor alone.
+    Tensor,
+    /// All tensors of the call that the rule steps.
+    Call,
+}
+
+/// A buffer as a weighted sum of buffers; the parameter goes by the name `param`.
+pub type Blend = (&'static str, Vec<(&'static str, f64)>);
+
+/// How to exchange the point where gradients are taken for the one to use, and back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Views {
+    /// From training to use.
+    pub eval: Vec<Blend>,
+    /// And back.
+    pub train: Vec<Blend>,
+}
+
+impl Views {
+    /// The parameter and a state change places.
+    pub fn exchange(state: &'static str) -> Self {
+        let swap = vec![("param", vec![(state, 1.0)]), (state, vec![("param", 1.0)])];
+        Self { eval: swap.clone(), train: swap }
+    }
 }
 
 /// How measurements of elements combine.
@@ -81,6 +181,44 @@ pub trait Rule: Clone + Send + Sync + 'static {
 
     /// The rate that multiplies decoupled weight decay.
     fn rate(&self, step: &Step) -> f64;
+
+    /// What it measures over.
+    fn scope(&self) -> Scope {
+        Scope::Tensor
+    }
+
+    /// Numbers that each parameter keeps beside its buffers.
+    fn scalars(&self) -> Vec<Scalar> {
+        Vec::new()
+    }
+
+    /// Brings `step.scalars` to this step. What was measured is known, nothing has been written.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for a step that cannot be taken, such as one without a loss.
+    fn advance(&self, _step: &mut Step) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether the rule itself applies weight decay of this form, which it finds in the step.
+    fn decays(&self, _form: Decay) -> bool {
+        false
+    }
+
+    /// How a step moves the parameter.
+    fn geometry(&self) -> Geometry {
+        Geometry::Additive
+    }
+
+    /// The seed of [`NOISE`].
+    fn seed(&self) -> u64 {
+        0
+    }
+
+    /// For a rule that takes gradients elsewhere than at the point to use: how to exchange them.
+    fn views(&self) -> Option<Views> {
+        None
+    }
 
     /// For a rule whose step is a function of a whole matrix: the map from the proposed direction,
     /// and the factor of its result for a matrix of that many rows and columns.
@@ -154,6 +292,22 @@ macro_rules! computed {
             fn info(&self) -> &'static Info;
             /// Its state buffers, which may depend on hyperparameters.
             fn states(&self) -> Vec<State>;
+            /// Seed of the noise, if the formula uses any.
+            fn noise(&self) -> Option<u64>;
+            /// How many states it measures, if it measures.
+            fn measured(&self) -> Option<usize>;
+            /// See [`Rule::scope`].
+            fn scope(&self) -> Scope;
+            /// See [`Rule::scalars`].
+            fn scalars(&self) -> Vec<Scalar>;
+            /// See [`Rule::advance`].
+            fn advance(&self, step: &mut Step) -> Result<()>;
+            /// See [`Rule::decays`].
+            fn decays(&self, form: Decay) -> bool;
+            /// See [`Rule::geometry`].
+            fn geometry(&self) -> Geometry;
+            /// See [`Rule::views`].
+            fn views(&self) -> Option<Views>;
             /// See [`Rule::rate`].
             fn rate(&self, step: &Step) -> f64;
             /// See [`Rule::matrix`].
@@ -175,7 +329,34 @@ macro_rules! computed {
                 self.1
             }
             fn states(&self) -> Vec<State> {
-                self.0.kernel::<Lane<f64>, _>(&Step { t: 1, ..Step::default() }, Names)
+                let mut states = arguments(&self.0);
+                states.retain(|state| state.start != Start::Noise);
+                states
+            }
+            fn noise(&self) -> Option<u64> {
+                let drawn = arguments(&self.0).iter().any(|state| state.start == Start::Noise);
+                drawn.then(|| self.0.seed())
+            }
+            fn measured(&self) -> Option<usize> {
+                self.0.measure::<Lane<f64>, _>(Count)
+            }
+            fn scope(&self) -> Scope {
+                self.0.scope()
+            }
+            fn scalars(&self) -> Vec<Scalar> {
+                self.0.scalars()
+            }
+            fn advance(&self, step: &mut Step) -> Result<()> {
+                self.0.advance(step)
+            }
+            fn decays(&self, form: Decay) -> bool {
+                self.0.decays(form)
+            }
+            fn geometry(&self) -> Geometry {
+                self.0.geometry()
+            }
+            fn views(&self) -> Option<Views> {
+                self.0.views()
             }
             fn rate(&self, step: &Step) -> f64 {
                 self.0.rate(step)
@@ -240,6 +421,25 @@ computed!(
 
 /// A [`Rule`] with its registry entry.
 pub(crate) struct Registered<R>(pub R, pub &'static Info);
+
+/// What a formula takes besides parameter and gradient.
+fn arguments(rule: &impl Rule) -> Vec<State> {
+    let scalars: Vec<f64> =
+        rule.scalars().iter().flat_map(|s| std::iter::repeat_n(s.start, s.len)).collect();
+    let step = Step { t: 1, call: 1, before: scalars.clone(), scalars, ..Step::default() };
+    rule.kernel::<Lane<f64>, _>(&step, Names)
+}
+
+struct Count;
+impl<T: Real> Probe<T> for Count {
+    type Output = Option<usize>;
+    fn run<const N: usize, const K: usize, F>(self, _: [Reduce; K], _: F) -> Option<usize>
+    where
+        F: Fn(T, T, [T; N]) -> [T; K],
+    {
+        (K > 0).then_some(N)
+    }
+}
 
 struct Names;
 impl<T: Real> Launch<T> for Names {

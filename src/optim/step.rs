@@ -6,9 +6,10 @@
 
 use super::modifiers::{self, Factors, Mask, Modifiers, OnNonfinite};
 use super::observe::Observed;
-use super::rule::{Advance, AnyRule, Computed, MAX_MEASURED, Measure, Propose, Step};
+use super::rule::{Advance, AnyRule, Computed, MAX_MEASURED, Measure, Propose, Scope, Step};
 use crate::engine::pass::{self, Access, Chunk, Entry, Part, States, Stretch};
 use crate::engine::real::Float;
+use crate::engine::rng::Philox;
 use crate::engine::tensor::{Dtype, Tensor, View};
 use crate::engine::{Error, Result, reduce};
 use crate::linalg::newton_schulz::NewtonSchulz;
@@ -42,6 +43,12 @@ pub struct Parameter<'a> {
     pub shape: Option<[usize; 2]>,
     /// Whether the elements of a matrix lie column after column.
     pub column_major: bool,
+    /// The rule's scalars, one after the other; a step brings them up to date.
+    pub scalars: Vec<f64>,
+    /// Whether its narrow scalars are stored as f32.
+    pub single: bool,
+    /// Its place among all parameters, which noise hangs on; that in the call if none.
+    pub number: Option<u64>,
 }
 
 impl<'a> AsRef<Entry<'a>> for Parameter<'a> {
@@ -77,7 +84,22 @@ impl<'a> Parameter<'a> {
             }
         }
         let entry = Entry { x, g, state, direction: None };
-        Ok(Self { entry, group, t, shape: None, column_major: false })
+        Ok(Self {
+            entry,
+            group,
+            t,
+            shape: None,
+            column_major: false,
+            scalars: Vec::new(),
+            single: false,
+            number: None,
+        })
+    }
+
+    /// Gives the parameter the scalars of its rule.
+    pub fn scalars(mut self, scalars: Vec<f64>, single: bool) -> Self {
+        (self.scalars, self.single) = (scalars, single);
+        self
     }
 
     /// Gives the parameter the shape of a matrix, and a buffer for its direction.
@@ -98,11 +120,13 @@ pub struct Options {
     pub grad_scale: f64,
     /// Whether to report what the step did to each parameter.
     pub observe: bool,
+    /// The loss at the gradients' point, for rules that ask for it.
+    pub loss: Option<f64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { on_nonfinite: OnNonfinite::Propagate, grad_scale: 1.0, observe: false }
+        Self { on_nonfinite: OnNonfinite::Propagate, grad_scale: 1.0, observe: false, loss: None }
     }
 }
 
@@ -173,7 +197,6 @@ pub fn step_with(
     check(groups, parameters)?;
     let heads: Vec<Head> = parameters.iter().map(Head::of).collect();
     let chunks = pass::chunks(heads.iter().map(|head| head.len));
-    let unscale = 1.0 / options.grad_scale;
 
     let mut report = Report::default();
     let clips = groups.iter().any(|group| group.modifiers.clip_norm.is_some());
@@ -191,15 +214,19 @@ pub fn step_with(
                 }
             }
         }
-        report.grad_norm = clips.then(|| gradients.norm * unscale.abs());
+        report.grad_norm = clips.then(|| gradients.norm / options.grad_scale.abs());
     }
 
-    let mut plan = Plan::new(groups, &heads, unscale, report.grad_norm, options.observe);
+    let mut plan = Plan::new(groups, &heads, parameters, options, report.grad_norm);
     plan.measure(parameters, &chunks);
+    plan.advance()?;
     plan.prepare();
     plan.count(parameters, &chunks);
     plan.propose(parameters, &chunks, orthogonalize)?;
     let observed = pass::run(parameters, &chunks, Access::Write, |stretch| plan.apply(stretch));
+    for (parameter, job) in parameters.iter_mut().zip(&plan.jobs) {
+        parameter.scalars.copy_from_slice(&job.step.scalars);
+    }
     if options.observe {
         report.observed = vec![Observed::default(); heads.len()];
         for (chunk, part) in chunks.iter().zip(&observed) {
@@ -211,6 +238,8 @@ pub fn step_with(
 
 fn check(groups: &[Group], parameters: &[Parameter<'_>]) -> Result<()> {
     let states: Vec<usize> = groups.iter().map(|group| group.rule.states().len()).collect();
+    let scalars: Vec<usize> =
+        groups.iter().map(|group| group.rule.scalars().iter().map(|s| s.len).sum()).collect();
     for (index, parameter) in parameters.iter().enumerate() {
         let Some(group) = groups.get(parameter.group) else {
             let allowed = format!("below {}", groups.len());
@@ -222,6 +251,14 @@ fn check(groups: &[Group], parameters: &[Parameter<'_>]) -> Result<()> {
                 format!("number of states of parameter {index}"),
                 states.to_string(),
                 parameter.entry.state.len(),
+                "create them as the rule lists them",
+            ));
+        }
+        if parameter.scalars.len() != scalars[parameter.group] {
+            return Err(Error::value(
+                format!("number of scalars of parameter {index}"),
+                scalars[parameter.group].to_string(),
+                parameter.scalars.len(),
                 "create them as the rule lists them",
             ));
         }
@@ -314,6 +351,36 @@ struct Job {
     step: Step,
     /// Factor on the direction, for a matrix rule.
     matrix: Option<(NewtonSchulz, f64)>,
+    /// Generator and stream, for a formula that uses noise.
+    noise: Option<(Philox, u64)>,
+}
+
+impl Job {
+    /// What a formula takes besides parameter and gradient: the states, then the noise if any.
+    fn arguments<'s, 'p, F: Float>(
+        &self,
+        state: &'s mut [&'p mut [F]],
+        start: usize,
+    ) -> &'s mut [&'p mut [F]] {
+        let stored = state.len() - 1;
+        match self.noise {
+            None => &mut state[..stored],
+            Some((rng, stream)) => {
+                rng.fill_normal(stream, start, state[stored]);
+                state
+            }
+        }
+    }
+}
+
+/// Parameters that agree in this share a formula.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    group: usize,
+    double: bool,
+    t: u64,
+    measured: [u64; MAX_MEASURED],
+    scalars: [Vec<u64>; 2],
 }
 
 struct Plan<'g> {
@@ -328,13 +395,29 @@ impl<'g> Plan<'g> {
     fn new(
         groups: &'g [Group],
         heads: &'g [Head],
-        unscale: f64,
+        parameters: &[Parameter<'_>],
+        options: &Options,
         norm: Option<f64>,
-        observe: bool,
     ) -> Self {
-        let jobs = heads.iter().map(|head| {
+        let call = heads.iter().map(|head| head.t).max().unwrap_or(0);
+        let seeds: Vec<_> = groups.iter().map(|group| group.rule.noise()).collect();
+        let jobs = heads.iter().enumerate().map(|(index, head)| {
             let Group { rule, modifiers } = &groups[head.group];
-            let step = Step { t: head.t, ..Step::default() };
+            let parameter = &parameters[index];
+            let mut modifiers = *modifiers;
+            let own = modifiers.weight_decay != 0.0 && rule.decays(modifiers.decay);
+            let own_decay =
+                own.then(|| (modifiers.decay, std::mem::replace(&mut modifiers.weight_decay, 0.0)));
+            let step = Step {
+                t: head.t,
+                call,
+                loss: options.loss.unwrap_or(f64::NAN),
+                own_decay,
+                scalars: parameter.scalars.clone(),
+                before: parameter.scalars.clone(),
+                single: parameter.single,
+                ..Step::default()
+            };
             // As torch: multiplied always, so a clipped norm ends slightly below the limit.
             let clip = match (modifiers.clip_norm, norm) {
                 (Some(limit), Some(norm)) => {
@@ -343,14 +426,20 @@ impl<'g> Plan<'g> {
                 }
                 _ => 1.0,
             };
+            let (unscale, rate) = (1.0 / options.grad_scale, rule.rate(&step));
             Job {
-                factors: Factors::new(modifiers, unscale, clip, rule.rate(&step)),
+                factors: Factors::new(&modifiers, unscale, clip, rate, rule.geometry()),
                 ready: 0,
                 step,
                 matrix: rule.matrix(head.shape[0], head.shape[1]),
+                noise: seeds[head.group].map(|seed| {
+                    // Another stream for each parameter and step.
+                    let number = parameter.number.unwrap_or(index as u64);
+                    (Philox::new(seed), number << 40 | head.t)
+                }),
             }
         });
-        Self { groups, heads, jobs: jobs.collect(), ready: Vec::new(), observe }
+        Self { groups, heads, jobs: jobs.collect(), ready: Vec::new(), observe: options.observe }
     }
 
     /// Measures what rules ask for, over each tensor.
@@ -378,23 +467,64 @@ impl<'g> Plan<'g> {
                 measure.join(&mut self.jobs[chunk.entry].step.measured, part);
             }
         }
+        let groups = self.groups;
+        let name = |index: usize| groups[index].rule.info().name;
+        for (index, (measure, _)) in measures.iter().enumerate() {
+            if let Some(measure) = measure
+                && groups[index].rule.scope() == Scope::Call
+                && (0..index).all(|other| name(other) != name(index))
+            {
+                self.share(name(index), &**measure);
+            }
+        }
+    }
+
+    /// Joins what one rule measured over all its tensors.
+    fn share(&mut self, name: &str, measure: &dyn Measure<f32>) {
+        let (groups, heads) = (self.groups, self.heads);
+        let ours = |index: usize| groups[heads[index].group].rule.info().name == name;
+        let mut totals = [0.0; MAX_MEASURED];
+        for (_, job) in self.jobs.iter().enumerate().filter(|(index, _)| ours(*index)) {
+            measure.join(&mut totals, &job.step.measured);
+        }
+        for (_, job) in self.jobs.iter_mut().enumerate().filter(|(index, _)| ours(*index)) {
+            job.step.measured = totals;
+        }
+    }
+
+    /// Brings the scalars of every parameter to this step.
+    fn advance(&mut self) -> Result<()> {
+        for (job, head) in self.jobs.iter_mut().zip(self.heads) {
+            self.groups[head.group].rule.advance(&mut job.step)?;
+        }
+        Ok(())
     }
 
     /// Fixes the formulas: parameters at the same step share one.
     fn prepare(&mut self) {
-        let mut known: HashMap<(usize, bool, u64, [u64; MAX_MEASURED]), usize> = HashMap::new();
-        let mut last = None;
+        let mut known: HashMap<Key, usize> = HashMap::new();
+        let mut last: Option<(Key, usize)> = None;
         for (job, head) in self.jobs.iter_mut().zip(self.heads) {
-            let key = (head.group, head.double, head.t, job.step.measured.map(f64::to_bits));
-            if let Some((same, ready)) = last
-                && same == key
+            let bits = |numbers: &[f64]| numbers.iter().map(|x| x.to_bits()).collect();
+            let key = Key {
+                group: head.group,
+                double: head.double,
+                t: head.t,
+                measured: job.step.measured.map(f64::to_bits),
+                scalars: [bits(&job.step.before), bits(&job.step.scalars)],
+            };
+            if let Some((same, ready)) = &last
+                && *same == key
             {
-                job.ready = ready;
+                job.ready = *ready;
                 continue;
             }
-            job.ready = *known.entry(key).or_insert_with(|| {
+            job.ready = *known.entry(key.clone()).or_insert_with(|| {
                 let rule = &*self.groups[head.group].rule;
-                let fused = job.factors.is_plain() && job.matrix.is_none() && !self.observe;
+                let fused = job.factors.is_plain()
+                    && job.matrix.is_none()
+                    && job.noise.is_none()
+                    && !self.observe;
                 self.ready.push(match (fused, head.double) {
                     (false, false) => Ready::Propose32(f32::propose(rule, &job.step)),
                     (false, true) => Ready::Propose64(f64::propose(rule, &job.step)),
@@ -498,18 +628,18 @@ fn measure_chunk<F: Float>(
 
 fn count_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) -> u64 {
     let mut count = 0;
-    stretch.parts(|Part { x, g, state, u, spare }| {
+    stretch.parts(|Part { x, g, state, u, spare, start }| {
         let g = job.factors.gradient(x, g, spare);
-        formula.run(x, g, u, state);
+        formula.run(x, g, u, job.arguments(state, start));
         count += modifiers::agreeing(g, u);
     });
     count
 }
 
 fn propose_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) {
-    stretch.parts(|Part { x, g, state, u, spare }| {
+    stretch.parts(|Part { x, g, state, u, spare, start }| {
         let g = job.factors.gradient(x, g, spare);
-        formula.run(x, g, u, state);
+        formula.run(x, g, u, job.arguments(state, start));
         job.factors.mask(g, u);
     });
 }
@@ -524,13 +654,15 @@ fn advance_chunk<F: Float>(
     if let Some(scale) = job.factors.scale() {
         let factors = [keep, F::from_f64(scale)];
         if !stretch.whole(|x, g, state| formula.run(x, g, factors, state)) {
-            stretch.parts(|Part { x, g, state, .. }| formula.run(x, g, factors, state));
+            stretch.parts(|Part { x, g, state, start, .. }| {
+                formula.run(x, g, factors, job.arguments(state, start));
+            });
         }
     } else {
         let factors = [keep, F::from_f64(1.0)];
-        stretch.parts(|Part { x, g, state, spare, .. }| {
+        stretch.parts(|Part { x, g, state, spare, start, .. }| {
             let g = job.factors.gradient(x, g, spare);
-            formula.run(x, g, factors, state);
+            formula.run(x, g, factors, job.arguments(state, start));
         });
     }
     Observed::default()
@@ -545,11 +677,12 @@ fn apply_chunk<F: Float>(
     let mut observed = Observed::default();
     let room = |wanted| vec![F::default(); if wanted { pass::block_len::<F>() } else { 0 }];
     let (mut before, mut proposed) = (room(observe), room(job.matrix.is_some()));
-    stretch.parts(|Part { x, g: raw, state, u, spare }| {
+    stretch.parts(|Part { x, g: raw, state, u, spare, start }| {
         if observe {
             before[..x.len()].copy_from_slice(x);
         }
         let g = job.factors.gradient(x, raw, spare);
+        let state = job.arguments(state, start);
         match job.matrix {
             None => {
                 formula.run(x, g, u, state);

@@ -342,7 +342,13 @@ impl Array {
         })
     }
 
-    fn is_row_major(&self) -> bool {
+    /// Whether there are no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether elements lie in the order of their indices.
+    pub fn is_row_major(&self) -> bool {
         let mut expected = 1;
         (0..self.ndim).rev().all(|k| {
             let fits = self.shape[k] == 1 || self.strides[k] == expected;
@@ -473,6 +479,46 @@ impl Span {
                 _ => None,
             }
         }
+    }
+
+    /// The elements of a small array of float32 or float64, if it has `len`.
+    pub fn numbers(&self, len: usize) -> Option<Vec<f64>> {
+        if self.len != len {
+            return None;
+        }
+        // SAFETY: elements of this type, alive while the caller holds the array.
+        unsafe {
+            match self.dtype {
+                Dtype::F32 => {
+                    let data = self.data.cast::<f32>();
+                    Some((0..len).map(|k| f64::from(*data.add(k))).collect())
+                }
+                Dtype::F64 => {
+                    let data = self.data.cast::<f64>();
+                    Some((0..len).map(|k| *data.add(k)).collect())
+                }
+                Dtype::Bf16 | Dtype::F16 | Dtype::Code8 => None,
+            }
+        }
+    }
+
+    /// Sets the elements that [`Span::numbers`] could read.
+    pub fn set_numbers(&self, values: &[f64]) {
+        for (k, &value) in values.iter().enumerate().take(self.len) {
+            // SAFETY: as for `numbers`, and the GIL keeps other writers away.
+            unsafe {
+                match self.dtype {
+                    Dtype::F32 => *self.data.cast::<f32>().add(k) = value as f32,
+                    Dtype::F64 => *self.data.cast::<f64>().add(k) = value,
+                    Dtype::Bf16 | Dtype::F16 | Dtype::Code8 => {}
+                }
+            }
+        }
+    }
+
+    /// Whether elements are float32.
+    pub fn is_single(&self) -> bool {
+        self.dtype == Dtype::F32
     }
 
     /// Sets the one element of a counter that [`Span::scalar`] could read.

@@ -6,7 +6,7 @@ use crate::engine::sweep::MAX_STATE;
 use crate::engine::tensor::{Dtype, check_overlap, scale_count};
 use crate::engine::{Error, Result};
 use crate::optim::precision::{Precision, Rounding, StateDtype, dither};
-use crate::optim::rule::State;
+use crate::optim::rule::{Scalar, Start, State};
 use crate::optim::{Direction, Group, Options, Parameter, Report, step, step_with};
 use numpy::PyUntypedArray;
 use pyo3::exceptions::PyRuntimeError;
@@ -31,6 +31,9 @@ struct Row {
     spans: usize,
     states: usize,
     counter: Option<Span>,
+    /// Where its scalars begin, in the list of their spans, and how many numbers each holds.
+    scalars: usize,
+    lengths: Vec<usize>,
     /// For a rule on matrices: the tensor of the direction, its memory, the shape, and whether
     /// columns come one after the other.
     direction: Option<(usize, Span, [usize; 2], bool)>,
@@ -50,7 +53,9 @@ struct Context<'py> {
     names: Vec<Bound<'py, PyString>>,
     /// Keys of the scales, where states may be codes.
     scales: Vec<Bound<'py, PyString>>,
+    scalars: Vec<Scalar>,
     counts: bool,
+    noise: bool,
     matrix: bool,
     class: &'static str,
     precision: Precision,
@@ -82,8 +87,11 @@ pub struct Gather<'a, 'py> {
     spans: Vec<Span>,
     /// What lies beside a span: scales of codes, or the low halves of a parameter.
     beside: Vec<Option<Span>>,
+    scalars: Vec<Span>,
     /// Keeps alive what the spans point into.
     held: Vec<Object<'py>>,
+    /// The same for scalars.
+    kept: Vec<Object<'py>>,
     /// Objects, and the stand-ins whose elements go back to them.
     stand_ins: Vec<(Object<'py>, Object<'py>)>,
     /// Parameters with gaps between their elements, which have stand-ins.
@@ -112,7 +120,9 @@ impl<'a, 'py> Gather<'a, 'py> {
             rows: vec![],
             spans: vec![],
             beside: vec![],
+            scalars: vec![],
             held: vec![],
+            kept: vec![],
             stand_ins: vec![],
             strided: vec![],
             pending: vec![],
@@ -142,7 +152,19 @@ impl<'a, 'py> Gather<'a, 'py> {
                 .collect(),
             _ => vec![],
         };
-        let context = Context { hyper, states, names, scales, counts, matrix, class, precision };
+        let (scalars, noise) = (built.rule.scalars(), built.rule.noise().is_some());
+        let context = Context {
+            hyper,
+            states,
+            names,
+            scales,
+            scalars,
+            counts,
+            noise,
+            matrix,
+            class,
+            precision,
+        };
         self.groups.push(built);
         let first = self.parameters;
         self.parameters += params.len();
@@ -224,11 +246,14 @@ impl<'a, 'py> Gather<'a, 'py> {
         let (first, spans) = (self.held.len(), self.spans.len());
         self.held.push(param);
         self.held.push(grad);
+        let scalars = self.scalars.len();
         let half = x.as_ref().is_some_and(|x| matches!(x.dtype, Some(Dtype::Bf16 | Dtype::F16)));
         let found = self.states(context, key, first, half)?;
-        let x = match self.fit(first, x.as_ref())? {
+        // Noise follows the indices of elements, so they have to lie in that order.
+        let ordered = !context.noise || x.is_some_and(|x| x.is_empty() || x.is_row_major());
+        let x = match ordered && self.fit(first, x.as_ref())? {
             true => x,
-            false => self.conform(first, x, &found)?,
+            false => self.conform(first, x, &found, !ordered)?,
         };
         let Some(x) = x else { return Ok(false) };
         let Some(()) = self.attach(&found, spans, &x)? else { return Ok(false) };
@@ -267,6 +292,8 @@ impl<'a, 'py> Gather<'a, 'py> {
             spans,
             states: context.states.len(),
             counter,
+            scalars,
+            lengths: context.scalars.iter().map(|scalar| scalar.len).collect(),
             direction,
         });
         Ok(true)
@@ -277,7 +304,8 @@ impl<'a, 'py> Gather<'a, 'py> {
         self.entries.next_if(|(next, _)| next.is(key)).map(|(_, entry)| entry)
     }
 
-    /// Adds the states of a parameter, held from `first` on; `half` says that it has two bytes.
+    /// Adds the states of a parameter, held from `first` on, and its scalars; `half` says that it has
+    /// two bytes.
     fn states(
         &mut self,
         context: &Context<'py>,
@@ -298,12 +326,12 @@ impl<'a, 'py> Gather<'a, 'py> {
             entry.get_item(name).map(|value| value.filter(|value| !value.is_none()))
         };
         let step = intern!(py, "step");
-        let mut missing: Vec<(Bound<'py, PyString>, f64)> = Vec::new();
+        let mut missing: Vec<Spec<Bound<'py, PyString>>> = Vec::new();
         let mut found = Found::default();
         if context.counts {
             found.counter = find(step)?;
             if found.counter.is_none() {
-                missing.push((step.clone(), 0.0));
+                missing.push((step.clone(), "counter", 0.0, 1));
             }
         }
         let low = intern!(py, "compensation");
@@ -311,7 +339,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         if split {
             found.low = find(low)?;
             if found.low.is_none() {
-                missing.push((low.clone(), 0.0));
+                missing.push((low.clone(), "compensation", 0.0, 1));
             }
         }
         let mut values: [Option<Object<'py>>; MAX_STATE] = Default::default();
@@ -319,9 +347,19 @@ impl<'a, 'py> Gather<'a, 'py> {
         for (value, (name, state)) in values.iter_mut().zip(specs()) {
             *value = find(name)?;
             if value.is_none() {
-                missing.push((name.clone(), state.std));
+                missing.push(spec(state, name.clone()));
                 found.fresh = true;
             }
+        }
+        let mut scalars = Vec::new();
+        for scalar in &context.scalars {
+            let name = PyString::intern(py, scalar.name);
+            let value = find(&name)?;
+            if value.is_none() {
+                missing.push(scalar_spec(scalar, name.clone()));
+                found.fresh = true;
+            }
+            scalars.push((name, value));
         }
         let mut added = None;
         if !missing.is_empty() {
@@ -339,6 +377,9 @@ impl<'a, 'py> Gather<'a, 'py> {
             if split && found.low.is_none() {
                 found.low = new.get_item(low)?;
             }
+            for (name, value) in scalars.iter_mut().filter(|(_, value)| value.is_none()) {
+                *value = new.get_item(&*name)?;
+            }
             added = Some(new);
         }
         for (scale, name) in found.scales.iter_mut().zip(&context.scales) {
@@ -352,11 +393,26 @@ impl<'a, 'py> Gather<'a, 'py> {
         if let Some(new) = added {
             self.pending.push(Pending { key: key.clone(), entry, new });
         }
+        for ((name, value), Scalar { len, .. }) in scalars.into_iter().zip(&context.scalars) {
+            let span = match &value {
+                Some(value) => self.view(value)?.filter(|view| view.cpu && view.is_dense()),
+                None => None,
+            };
+            let span = span.and_then(|view| view.span()).filter(|s| s.numbers(*len).is_some());
+            self.scalars.push(span.ok_or_else(|| {
+                let allowed = format!("{len} float32 or float64 numbers on the CPU");
+                let given = value.as_ref().map_or_else(|| "nothing".to_owned(), repr);
+                let fix = "load the checkpoint with load_state_dict";
+                Error::kind(format!("state \"{name}\""), allowed, given, fix)
+            })?);
+            self.kept.extend(value);
+        }
         self.held.extend(values.into_iter().flatten());
         Ok(found)
     }
 
-    /// For tensors that do not fit: the host supplies stand-ins or says what is wrong. Returns the
+    /// For tensors that do not fit: the host supplies stand-ins (in the order of indices if
+    /// `ordered`) or says what is wrong. Returns the
     /// view of the parameter's; none if the gradient is out of the core's reach.
     #[cold]
     fn conform(
@@ -364,6 +420,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         first: usize,
         x: Option<Array>,
         found: &Found<'py>,
+        ordered: bool,
     ) -> PyResult<Option<Array>> {
         let g = self.view(&self.held[first + 1])?;
         if !self.on_cpu(g.as_ref(), &self.held[first + 1])? {
@@ -387,7 +444,8 @@ impl<'a, 'py> Gather<'a, 'py> {
         let originals = self.held[first..].to_vec();
         let tensors = PyList::new(self.py, &originals)?;
         let states = originals.len() - 2;
-        let beside = (tensors, PyList::new(self.py, &found.scales[..states])?, &found.low);
+        let beside =
+            (tensors, PyList::new(self.py, &found.scales[..states])?, &found.low, ordered);
         let stand_ins = self.host.call_method1(intern!(self.py, "conform"), beside)?;
         self.held.truncate(first);
         self.held.extend(stand_ins.cast_into::<PyList>()?.iter());
@@ -552,7 +610,8 @@ impl<'a, 'py> Gather<'a, 'py> {
         let py = self.py;
         let parameters: Result<Vec<Parameter<'_>>> =
             self.rows.iter().map(|row| self.parameter(row)).collect();
-        let report = self.step(&mut parameters?, options)?;
+        let mut parameters = parameters?;
+        let report = self.step(&mut parameters, options)?;
         if report.skipped {
             return Ok((report, PyList::empty(py)));
         }
@@ -563,6 +622,14 @@ impl<'a, 'py> Gather<'a, 'py> {
         for row in &self.rows {
             if let Some(counter) = &row.counter {
                 counter.set_scalar(row.clock as f64);
+            }
+        }
+        for (row, parameter) in self.rows.iter().zip(&parameters) {
+            let mut rest = &parameter.scalars[..];
+            for (span, &len) in self.scalars[row.scalars..].iter().zip(&row.lengths) {
+                let (numbers, tail) = rest.split_at(len);
+                span.set_numbers(numbers);
+                rest = tail;
             }
         }
         for pair in &self.stand_ins {
@@ -595,7 +662,13 @@ impl<'a, 'py> Gather<'a, 'py> {
             StateDtype::Float32 => tensor(row.spans + 2 + k),
             _ => tensor(row.spans + 2 + k).dithered(dither(row.number, 1 + k, row.clock)),
         });
-        let parameter = Parameter::new(row.group, row.t, x, g, states)?;
+        let mut parameter = Parameter::new(row.group, row.t, x, g, states)?;
+        parameter.number = Some(row.number as u64);
+        let scalars = self.scalars[row.scalars..].iter().zip(&row.lengths);
+        let numbers =
+            scalars.clone().flat_map(|(span, &len)| span.numbers(len).unwrap_or_default());
+        let parameter =
+            parameter.scalars(numbers.collect(), scalars.clone().any(|(s, _)| s.is_single()));
         Ok(match &row.direction {
             None => parameter,
             Some((_, span, shape, column_major)) => {
@@ -632,6 +705,24 @@ impl<'a, 'py> Gather<'a, 'py> {
             None => Ok(result?),
         }
     }
+}
+
+/// How the host is to make one buffer: name, kind, a value of that kind, how many numbers.
+pub type Spec<N> = (N, &'static str, f64, usize);
+
+/// The specification of a state buffer.
+pub fn spec<N>(state: &State, name: N) -> Spec<N> {
+    match state.start {
+        Start::Constant(value) => (name, "constant", value, 1),
+        Start::Normal(deviation) => (name, "normal", deviation, 1),
+        Start::Columns(share) => (name, "columns", share, 1),
+        Start::Noise => (name, "noise", 0.0, 0),
+    }
+}
+
+/// The specification of numbers beside the buffers.
+pub fn scalar_spec<N>(scalar: &Scalar, name: N) -> Spec<N> {
+    (name, if scalar.wide { "wide" } else { "counter" }, scalar.start, scalar.len)
 }
 
 /// Calls the host's orthogonalization on the tensor behind a direction.

@@ -1,6 +1,6 @@
 //! Bindings of optimizer steps: hyperparameters in, the registry out, and the step itself.
 
-use super::gather::Gather;
+use super::gather::{Gather, Spec, scalar_spec, spec};
 use crate::engine::codes;
 use crate::engine::rng::Philox;
 use crate::engine::sweep::MAX_STATE;
@@ -9,7 +9,7 @@ use crate::engine::{Error, Result};
 use crate::optim::hyper::{self, Field, Lookup, Value};
 use crate::optim::modifiers::{Decay, Modifiers, OnNonfinite};
 use crate::optim::precision::{self, Precision};
-use crate::optim::rule::Info;
+use crate::optim::rule::{AnyRule, Info, Start, State, Step};
 use crate::optim::{Group, Options, RULES};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::PyKeyError;
@@ -20,11 +20,14 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(optim_rules, module)?)?;
     module.add_function(wrap_pyfunction!(optim_check, module)?)?;
     module.add_function(wrap_pyfunction!(optim_states, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_traits, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_admit, module)?)?;
     module.add_function(wrap_pyfunction!(optim_step, module)?)?;
     module.add_function(wrap_pyfunction!(optim_normal, module)?)?;
     module.add_function(wrap_pyfunction!(optim_dither, module)?)?;
     module.add_function(wrap_pyfunction!(optim_encode, module)?)?;
     module.add_function(wrap_pyfunction!(optim_decode, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_uniform, module)?)?;
     Ok(())
 }
 
@@ -43,16 +46,18 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
 }
 
 /// Whether what happens to a coordinate depends on no other one, and on no place in its tensor.
-fn pointwise(info: &Info) -> PyResult<bool> {
-    struct Nothing;
-    impl Lookup for Nothing {
-        fn get(&self, _: &str, _: Option<usize>) -> Result<Option<Value>> {
-            Ok(None)
-        }
+fn pointwise(rule: &dyn AnyRule) -> bool {
+    let drawn = |state: &State| !matches!(state.start, Start::Constant(_));
+    let placed = rule.noise().is_some() || rule.states().iter().any(drawn);
+    rule.measured().is_none() && rule.matrix(1, 1).is_none() && !placed
+}
+
+/// No hyperparameters: a rule takes its defaults.
+struct Nothing;
+impl Lookup for Nothing {
+    fn get(&self, _: &str, _: Option<usize>) -> Result<Option<Value>> {
+        Ok(None)
     }
-    let rule = (info.build)(&Nothing)?;
-    let placed = rule.states().iter().any(|state| state.std > 0.0);
-    Ok(rule.measure_f64().is_none() && rule.matrix(1, 1).is_none() && !placed)
 }
 
 /// Every rule of the registry: name, class, summary, whether parameters count steps, whether they
@@ -71,7 +76,7 @@ fn optim_rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         entry.set_item("class", info.class)?;
         entry.set_item("summary", info.summary.trim())?;
         entry.set_item("counts", info.counts)?;
-        entry.set_item("pointwise", pointwise(info)?)?;
+        entry.set_item("pointwise", pointwise(&*(info.build)(&Nothing)?))?;
         entry.set_item("decay", to_python(py, &<Decay as hyper::Domain>::value(&decay))?)?;
         entry.set_item("weight_decay", weight_decay)?;
         entry.set_item("fields", fields)?;
@@ -125,28 +130,81 @@ pub fn build(name: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Group> {
     Ok(Group { rule, modifiers })
 }
 
-fn options(grad_scale: f64, on_nonfinite: &str, observe: bool) -> PyResult<Options> {
+fn options(
+    grad_scale: f64,
+    on_nonfinite: &str,
+    observe: bool,
+    loss: Option<f64>,
+) -> PyResult<Options> {
     let text = Value::Text(on_nonfinite.to_owned());
     let on_nonfinite = <OnNonfinite as hyper::Domain>::accept(&text).ok_or_else(|| {
         let allowed = <OnNonfinite as hyper::Domain>::allowed();
         Error::value("on_nonfinite", allowed, &text, "the default is \"propagate\"")
     })?;
-    Ok(Options { on_nonfinite, grad_scale, observe })
+    Ok(Options { on_nonfinite, grad_scale, observe, loss })
 }
 
 /// Check the hyperparameters of a rule, its modifiers and the policy for NaN.
 #[pyfunction]
 fn optim_check(rule: &str, hyper: &Bound<'_, PyDict>, on_nonfinite: &str) -> PyResult<()> {
-    options(1.0, on_nonfinite, false)?;
+    options(1.0, on_nonfinite, false, None)?;
     Precision::read(&DictLookup(hyper))?;
     build(rule, hyper).map(drop)
 }
 
-/// State buffers of a rule under these hyperparameters: (name, deviation of a normal start).
+/// State buffers of a rule under these hyperparameters: (name, kind of start, its value, 1).
 #[pyfunction]
-fn optim_states(rule: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Vec<(&'static str, f64)>> {
+fn optim_states(
+    rule: &str,
+    hyper: &Bound<'_, PyDict>,
+) -> PyResult<Vec<(&'static str, &'static str, f64, usize)>> {
     let states = build(rule, hyper)?.rule.states();
-    Ok(states.into_iter().map(|state| (state.name, state.std)).collect())
+    Ok(states.iter().map(|state| spec(state, state.name)).collect())
+}
+
+/// What else the engine knows of a rule under these hyperparameters.
+///
+/// `scalars`: specifications of numbers beside the buffers; `noise`: the seed of the noise that the
+/// formula uses, or None; `measured`: how many states it measures, None if it does not measure;
+/// `pointwise`: whether it steps coordinate by coordinate;
+/// `own_decay`: whether it applies the decay itself; `views`: None, or for "eval" and for "train" a
+/// list of (buffer, [(buffer, weight)]).
+#[pyfunction]
+fn optim_traits<'py>(
+    py: Python<'py>,
+    rule: &str,
+    hyper: &Bound<'py, PyDict>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let Group { rule, modifiers } = build(rule, hyper)?;
+    let scalars: Vec<Spec<&str>> =
+        rule.scalars().iter().map(|scalar| scalar_spec(scalar, scalar.name)).collect();
+    let traits = PyDict::new(py);
+    traits.set_item("scalars", scalars)?;
+    traits.set_item("noise", rule.noise())?;
+    traits.set_item("measured", rule.measured())?;
+    traits.set_item("pointwise", pointwise(&*rule))?;
+    traits.set_item("own_decay", rule.decays(modifiers.decay))?;
+    match rule.views() {
+        None => traits.set_item("views", py.None())?,
+        Some(views) => {
+            let both = PyDict::new(py);
+            both.set_item("eval", views.eval)?;
+            both.set_item("train", views.train)?;
+            traits.set_item("views", both)?;
+        }
+    }
+    Ok(traits)
+}
+
+/// Raise where a rule cannot step with this loss.
+#[pyfunction]
+fn optim_admit(rule: &str, hyper: &Bound<'_, PyDict>, loss: Option<f64>) -> PyResult<()> {
+    let rule = build(rule, hyper)?.rule;
+    let scalars = rule.scalars();
+    let before: Vec<f64> = scalars.iter().flat_map(|s| vec![s.start; s.len]).collect();
+    let loss = loss.unwrap_or(f64::NAN);
+    let mut step = Step { t: 1, call: 1, loss, scalars: before.clone(), before, ..Step::default() };
+    Ok(rule.advance(&mut step)?)
 }
 
 /// Step every parameter that has a gradient, in place.
@@ -155,12 +213,14 @@ fn optim_states(rule: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Vec<(&'static
 /// `state` maps a parameter (torch) or its number (numpy) to a dict. `host` supplies what needs the
 /// array library: `plain`, `init`, `conform`, `restore`, `direction`, `orthogonalize`.
 ///
+/// `loss` is the value at which gradients were taken, for rules that ask for it.
+///
 /// Returns the parameters that were stepped, whether the step was skipped, the gradient norm where
 /// clipping asked for it, and with `observe` the norms of gradient, update and parameter and the
 /// cosine of gradient and update for each parameter; or None, with nothing written, when a tensor is
 /// out of the core's reach.
 #[pyfunction]
-#[pyo3(signature = (groups, state, host, grad_scale, on_nonfinite, observe=false))]
+#[pyo3(signature = (groups, state, host, grad_scale, on_nonfinite, observe=false, loss=None))]
 #[allow(clippy::type_complexity)]
 fn optim_step<'py>(
     py: Python<'py>,
@@ -170,8 +230,9 @@ fn optim_step<'py>(
     grad_scale: f64,
     on_nonfinite: &str,
     observe: bool,
+    loss: Option<f64>,
 ) -> PyResult<Option<(Bound<'py, PyList>, bool, Option<f64>, Vec<(f64, f64, f64, f64)>)>> {
-    let options = options(grad_scale, on_nonfinite, observe)?;
+    let options = options(grad_scale, on_nonfinite, observe, loss)?;
     let mut gather = Gather::new(py, state, host)?;
     for group in groups {
         if !gather.group(&group)? {
@@ -188,12 +249,14 @@ fn optim_step<'py>(
 #[pyfunction]
 fn optim_normal(out: &Bound<'_, PyArray1<f64>>, seed: u64, stream: u64) -> PyResult<()> {
     let mut out = out.try_readwrite()?;
-    let rng = Philox::new(seed);
-    for (index, pair) in out.as_slice_mut()?.chunks_mut(2).enumerate() {
-        let draws = rng.normal(stream, index as u64);
-        pair.copy_from_slice(&draws[..pair.len()]);
-    }
+    Philox::new(seed).fill_normal(stream, 0, out.as_slice_mut()?);
     Ok(())
+}
+
+/// A uniform number in [0, 1) that depends on seed and stream alone.
+#[pyfunction]
+fn optim_uniform(seed: u64, stream: u64) -> f64 {
+    Philox::new(seed).uniform(stream, 0)[0]
 }
 
 /// The key of the random words that round a parameter (slot 0) or one of its states (from 1).

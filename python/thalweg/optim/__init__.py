@@ -35,6 +35,10 @@ foreach, fused : bool, optional
 capturable, differentiable : bool
     Only False.
 
+Some rules take gradients beside the point to use, or keep an average of their iterates:
+`optimizer.eval()` puts that point into the parameters, `optimizer.train()` goes back, and a step in
+between is an error. Other rules let both be.
+
 Parameters on other devices than the CPU, and tensor subclasses, are stepped by each rule's plain
 torch reference, with the same options; shards of DTensors natively where the rule allows it.
 

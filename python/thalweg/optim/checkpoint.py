@@ -43,15 +43,21 @@ def fitted(optimizer: Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
                 f"checkpoint must be one of {rules()[own['rule']].class_name}, got one of {given}; "
                 "load it into the optimizer that it is of"
             )
-        names = dict(_core.optim_states(own["rule"], {**own, **group}))
+        hyper = {**own, **group}
+        names: dict[str, int | None] = dict.fromkeys(
+            name for name, *_ in _core.optim_states(own["rule"], hyper)
+        )
+        scalars = _core.optim_traits(own["rule"], hyper)["scalars"]
+        names |= {name: count for name, _, _, count in scalars}
         for number, p in zip(group["params"], own["params"], strict=True):
             _check_state(own["rule"], number, p, saved["state"].get(number, {}), names)
     return saved
 
 
 def _check_state(
-    rule: str, number: Any, p: Tensor, state: dict[str, Any], names: dict[str, float]
+    rule: str, number: Any, p: Tensor, state: dict[str, Any], names: dict[str, int | None]
 ) -> None:
+    """Compare names and shapes; `names` maps those of scalars to how many numbers they hold."""
     info = rules()[rule]
     besides = {"step", "compensation", *map(precision.scale_name, names)}
     given = {k: value for k, value in state.items() if value is not None and k not in besides}
@@ -63,7 +69,12 @@ def _check_state(
                 f"the state of parameter {number}; load a checkpoint of {info.class_name}"
             )
     for name, value in given.items():
-        if isinstance(value, Tensor) and value.shape not in (p.shape, precision.real_shape(p)):
+        count = names[name]
+        shapes = (p.shape, precision.real_shape(p))
+        fits = not isinstance(value, Tensor) or (
+            value.shape in shapes if count is None else value.numel() == count
+        )
+        if not fits:
             raise ValueError(
                 f"state {name!r} of shape {tuple(value.shape)} does not match its parameter "
                 f"{number} of shape {tuple(p.shape)}; load the checkpoint of this model"

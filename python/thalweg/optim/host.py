@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from thalweg import _core
+from thalweg._start import Spec, column_signs
 from thalweg.optim import precision
 from thalweg.optim.whole import put
 
@@ -27,37 +28,49 @@ class TorchHost:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
 
-    def init(
-        self, p: Tensor, missing: list[tuple[str, float]], group: dict[str, Any]
-    ) -> dict[str, Tensor]:
-        """Return new state buffers by name; `missing` pairs names with the deviation at start."""
+    def init(self, p: Tensor, missing: list[Spec], group: dict[str, Any]) -> dict[str, Tensor]:
+        """Return new state by name; `missing` says what is needed, as `_core.optim_states` does."""
         from thalweg.optim.optimizer import state_dtype
 
         state: dict[str, Tensor] = {}
-        for name, std in missing:
-            if name == "step":
-                state[name] = torch.zeros((), dtype=_counter_dtype())
+        for name, kind, value, count in missing:
+            if kind in ("counter", "wide"):
+                dtype = _counter_dtype() if kind == "counter" else torch.float64
+                state[name] = torch.full(() if count == 1 else (count,), value, dtype=dtype)
                 continue
-            if name == "compensation":
+            if kind == "compensation":
                 state[name] = torch.zeros_like(precision.layout(p), requires_grad=False)
                 continue
-            if std == 0.0 and group["state_dtype"] != "float32":
+            low = group["state_dtype"] != "float32"
+            if low and kind == "constant" and value == 0.0:
                 state.update(precision.empty(name, p, group))
                 continue
-            value = torch.zeros_like(
+            values = torch.zeros_like(
                 p, dtype=state_dtype(p), memory_format=torch.preserve_format, requires_grad=False
             )
-            if std > 0.0:
-                self._fill_normal(value, std, int(group["seed"]), self._number(p))
-            if group["state_dtype"] == "float32":
-                state[name] = value
+            if kind == "normal":
+                self._fill_normal(values, value, int(group["seed"]), self.number(p))
+            elif kind == "columns":
+                signs = column_signs(p.shape, value, int(group["seed"]), self.number(p))
+                real = _real(values)
+                shape = (*p.shape, 1) if p.is_complex() else p.shape
+                put(real, torch.from_numpy(signs).reshape(shape).expand(real.shape).to(real.device))
+            elif value != 0.0:
+                _real(values).fill_(value)
+            if low:
+                state.update(precision.stored(name, values, p, group))
             else:
-                state.update(precision.stored(name, value, p, group))
+                state[name] = values
         return state
 
-    def _number(self, p: Tensor) -> int:
+    def number(self, p: Tensor) -> int:
+        """Return the place of a parameter among all."""
         params = (q for group in self.optimizer.param_groups for q in group["params"])
         return next(number for number, q in enumerate(params) if q is p)
+
+    def _group(self, p: Tensor) -> dict[str, Any]:
+        groups = self.optimizer.param_groups
+        return next(group for group in groups if any(q is p for q in group["params"]))
 
     @staticmethod
     def _fill_normal(out: Tensor, std: float, seed: int, stream: int) -> None:
@@ -67,12 +80,17 @@ class TorchHost:
         put(real, torch.from_numpy(draws * std).reshape(real.shape).to(real.device))
 
     def conform(
-        self, tensors: list[Tensor], scales: list[Tensor | None], low: Tensor | None
+        self,
+        tensors: list[Tensor],
+        scales: list[Tensor | None],
+        low: Tensor | None,
+        ordered: bool = False,
     ) -> list[Tensor]:
         """Return stand-ins of parameter, gradient and states that share one dense layout.
 
-        Codes with their scales, and the low half of the parameter, are laid out anew in place
-        where the layout of their parameter has changed.
+        With `ordered`, elements lie in the order of their indices. Codes with their scales, and the
+        low half of the parameter, are laid out anew in place where the layout of their parameter
+        has changed.
 
         Raises
         ------
@@ -81,6 +99,13 @@ class TorchHost:
         """
         p, g, *states = tensors
         name = type(self.optimizer).__name__
+        if g.layout == torch.sparse_coo and self.optimizer.sparse:
+            if self._group(p)["weight_decay"] != 0.0:
+                raise RuntimeError(
+                    f"weight_decay must be 0 for a sparse gradient in {name}, got "
+                    f"{self._group(p)['weight_decay']}; decay would reach every row"
+                )
+            g = g.to_dense()
         for tensor, what in ((p, "parameter"), (g, "gradient")):
             if tensor.layout != torch.strided:
                 raise NotImplementedError(
@@ -111,7 +136,8 @@ class TorchHost:
             self._check_complex(p)
         with torch.no_grad():
             real = [_real(tensor.detach()) for tensor in (p, g, *states)]
-            work = real[0] if precision.is_dense(real[0]) else real[0].contiguous()
+            keep = not ordered and precision.is_dense(real[0])
+            work = real[0] if keep else real[0].contiguous()
             for codes, scale in zip(states, scales, strict=True):
                 if codes.dtype == torch.uint8 and codes.stride() != work.stride():
                     values = torch.empty_like(work, dtype=torch.float32)

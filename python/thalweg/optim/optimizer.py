@@ -13,6 +13,7 @@ from typing_extensions import Unpack, override
 
 from thalweg import _core
 from thalweg._registry import Rule, rules
+from thalweg._views import exchange
 from thalweg.optim import checkpoint, compiled, plain, precision, projected
 from thalweg.optim.host import TorchHost
 from thalweg.optim.stand_in import Row, native_step
@@ -52,10 +53,21 @@ class Optimizer(torch.optim.Optimizer):
 
     rule: ClassVar[str]
     eager_state: ClassVar[bool] = False
-    # The formula in plain torch: (x, g, *states, t, **hyperparameters) -> (step, *new states).
+    # Whether a sparse gradient means the same as the dense one of its values.
+    sparse: ClassVar[bool] = False
+    # Whether a step needs the loss that the closure returns.
+    needs_loss: ClassVar[bool] = False
+    # The formula in plain torch: (x, g, *states, **context) -> (step, *new states). The context
+    # holds the hyperparameters, `t`, and what else `plain` knows; scalars are changed in place.
     reference: ClassVar[Callable[..., tuple[Tensor, ...]]]
     # From the masked direction to the step, with the hyperparameters; only for rules on matrices.
     finish: ClassVar[Callable[..., Tensor] | None] = None
+    # From (x, decayed x, step) to the new x, with the hyperparameters; x - step if there is none.
+    retract: ClassVar[Callable[..., Tensor] | None] = None
+    # The rate of decoupled decay, from the context.
+    rate: ClassVar[Callable[..., float]] = staticmethod(lambda lr, **_: float(lr))
+    # From the gradients of all parameters to more context; only for rules that look at all.
+    shared: ClassVar[Callable[[list[Tensor]], dict[str, Any]] | None] = None
 
     def __init__(self, params: Params, hyper: dict[str, Any], engine: EngineOptions) -> None:
         options: dict[str, Any] = dict(engine)
@@ -88,6 +100,8 @@ class Optimizer(torch.optim.Optimizer):
         self._step_supports_amp_scaling = True
         self._number = compiled.register(self)
         self._telemetry: Telemetry | None = None
+        # Of the step that is under way, for rules that ask for it.
+        self._loss: float | None = None
         self._backward_hooks: list[RemovableHandle] = []
         self._params: list[Tensor] = []
 
@@ -130,9 +144,36 @@ class Optimizer(torch.optim.Optimizer):
         self._params += group["params"]
         if class_of(self, group).eager_state:
             host = TorchHost(self)
-            missing = [("step", 0.0), *_core.optim_states(group["rule"], group)]
+            scalars = _core.optim_traits(group["rule"], group)["scalars"]
+            states = _core.optim_states(group["rule"], group)
+            missing = [("step", "counter", 0.0, 1), *states, *scalars]
             for p in group["params"]:
                 self.state[p] = host.init(p, missing, group)
+
+    def eval(self) -> None:
+        """Put the point to use into the parameters.
+
+        Nothing changes where gradients are taken at that point, as most rules do.
+        """
+        self._exchange("eval")
+
+    def train(self) -> None:
+        """Put the point where gradients are taken back into the parameters."""
+        self._exchange("train")
+
+    @torch.no_grad()
+    def _exchange(self, mode: Literal["eval", "train"]) -> None:
+        for group in self.param_groups:
+            views = _core.optim_traits(group["rule"], group)["views"]
+            if views is None or group["train_mode"] is (mode == "train"):
+                continue
+            for p in group["params"]:
+                if state := self.state.get(p):
+                    buffers = {"param": p.to(state_dtype(p)), **state}
+                    for name, value in exchange(views[mode], buffers).items():
+                        # Not `put`: both are shards, where they are distributed.
+                        (p if name == "param" else state[name]).copy_(value)
+            group["train_mode"] = mode == "train"
 
     @override
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -167,6 +208,10 @@ class Optimizer(torch.optim.Optimizer):
                 # The core reads the rest.
                 if group["differentiable"]:
                     self._check(group)
+                self._check_mode(group)
+            self._loss = None
+            if self.needs_loss and loss is not None:
+                self._loss = float(loss.detach() if isinstance(loss, Tensor) else loss)
             self._advance([(group, group["params"]) for group in self.param_groups], scale)
         return loss
 
@@ -197,6 +242,7 @@ class Optimizer(torch.optim.Optimizer):
                 scale,
                 self.on_nonfinite,
                 self._telemetry is not None,
+                self._loss,
             )
         if stepped is not None:
             if not whole:
@@ -221,9 +267,17 @@ class Optimizer(torch.optim.Optimizer):
             return
         for row in rows:
             self._check(row.group)
+            self._check_mode(row.group)
         with torch.no_grad():
             if not native_step(self, rows, scale):
                 plain.step(self, rows, scale)
+
+    def _check_mode(self, group: dict[str, Any]) -> None:
+        if group.get("train_mode", True) is not True:
+            raise ValueError(
+                f"train_mode must be True for a step of {class_of(self, group).__name__}, got "
+                f"{group['train_mode']!r}; call optimizer.train() first"
+            )
 
     def _after(
         self,
@@ -275,7 +329,9 @@ class Optimizer(torch.optim.Optimizer):
         params = [(group, p) for group in self.param_groups for p in group["params"]]
         for number, (group, p) in zip(numbers, params, strict=True):
             if number in saved:
-                precision.load(self.state[p], saved[number], p, group, state_dtype(p))
+                traits = _core.optim_traits(group["rule"], group)
+                scalars = {name for name, *_ in traits["scalars"]}
+                precision.load(self.state[p], saved[number], p, group, state_dtype(p), scalars)
 
     @override
     def __getstate__(self) -> dict[str, Any]:
@@ -300,6 +356,22 @@ class Optimizer(torch.optim.Optimizer):
                 step = self.state.get(p, {}).get("step")
                 if step is not None and not isinstance(step, Tensor):
                     self.state[p]["step"] = torch.tensor(float(step), dtype=torch.float32)
+
+
+def named_decay(decoupled: bool, engine: EngineOptions) -> bool:
+    """Bring torch's switch `decoupled_weight_decay` and the option `decay` to one meaning.
+
+    Raises
+    ------
+    ValueError
+        If they contradict each other.
+    """
+    if decoupled and engine.setdefault("decay", "decoupled") != "decoupled":
+        raise ValueError(
+            f"decoupled_weight_decay must be False with decay={engine['decay']!r}, got True; leave "
+            "it out"
+        )
+    return engine.get("decay") == "decoupled"
 
 
 def engine_defaults(rule: Rule) -> dict[str, Any]:

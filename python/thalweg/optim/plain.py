@@ -7,8 +7,10 @@ other.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,12 +24,28 @@ if TYPE_CHECKING:
     from thalweg.optim.stand_in import Row
 
 
+@dataclass
+class Call:
+    """What all parameters of a call share."""
+
+    grad_scale: float
+    loss: float | None
+    # Norm of all gradients, for clipping.
+    norm: float = math.nan
+    # The largest step number.
+    number: int = 1
+    shared: dict[str, Any] = field(default_factory=dict)
+
+
 def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
     """Step the parameters of some rows."""
     from thalweg.optim.host import TorchHost
+    from thalweg.optim.optimizer import class_of
 
     for group, p, target, grad in rows:
         optimizer._check(group)
+        if class_of(optimizer, group).needs_loss:
+            _core.optim_admit(group["rule"], group, optimizer._loss)
         if grad.layout != torch.strided:
             TorchHost(optimizer).conform([target, grad], [], None)
         low = precision.is_random(group) or precision.is_split(p, group)
@@ -47,13 +65,30 @@ def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
                 f"grad of parameter {bad[0]} holds NaN or infinity; lower the learning rate, "
                 'clip, or pass on_nonfinite="skip"'
             )
-    norm = math.nan
+    call = Call(grad_scale, optimizer._loss)
     if any(row.group["clip_norm"] is not None for row in rows):
         squares = [float(_wide(full(row.grad)).double().square().sum()) for row in rows]
-        norm = math.sqrt(sum(squares)) / grad_scale
-    observed = [_step_one(optimizer, row, norm, grad_scale) for row in rows]
+        call.norm = math.sqrt(sum(squares)) / grad_scale
+    counters = [optimizer.state.get(row.p, {}).get("step") for row in rows]
+    call.number = max((1 + int(0 if n is None else n) for n in counters), default=1)
+    if any(class_of(optimizer, row.group).shared is not None for row in rows):
+        call.shared = _shared(optimizer, rows, call)
+    observed = [_step_one(optimizer, row, call) for row in rows]
     if optimizer._telemetry is not None:
         optimizer._telemetry.record([row.p for row in rows], [r for r in observed if r])
+
+
+def _shared(optimizer: Optimizer, rows: list[Row], call: Call) -> dict[str, Any]:
+    """Return what rules that look at all of their parameters see in them."""
+    from thalweg.optim.optimizer import class_of
+
+    found: dict[str, Any] = {}
+    for rule in dict.fromkeys(row.group["rule"] for row in rows):
+        ours = [row for row in rows if row.group["rule"] == rule]
+        look = class_of(optimizer, ours[0].group).shared
+        if look is not None:
+            found |= look([_gradient(row, call)[1] for row in ours])
+    return found
 
 
 def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
@@ -67,7 +102,7 @@ def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None
             "other parameters to another optimizer, such as AdamW"
         )
     shapes = (p.shape, precision.real_shape(p))
-    for name, _ in _core.optim_states(group["rule"], group):
+    for name, *_ in _core.optim_states(group["rule"], group):
         state = optimizer.state.get(p, {}).get(name)
         if state is not None and state.shape not in shapes:
             raise ValueError(
@@ -77,49 +112,69 @@ def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None
 
 
 def _wide(tensor: Tensor) -> Tensor:
-    """Real, and at least single precision."""
+    """Dense, real, and at least single precision."""
+    tensor = tensor if tensor.layout == torch.strided else tensor.to_dense()
     tensor = torch.view_as_real(tensor) if tensor.is_complex() else tensor
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-def _step_one(
-    optimizer: Optimizer, row: Row, norm: float, grad_scale: float
-) -> tuple[float, ...] | None:
+def _gradient(row: Row, call: Call, own_decay: bool = False) -> tuple[Tensor, Tensor]:
+    """Return the parameter, and the gradient as the rule sees it."""
+    group = row.group
+    x, g = _wide(full(row.target.detach())), _wide(full(row.grad.detach())) / call.grad_scale
+    if group["clip_norm"] is not None:
+        norm = call.norm
+        g = g * min(1.0, group["clip_norm"] / (norm + 1e-6)) if norm == norm else g * norm
+    if group["clip_value"] is not None:
+        g = g.clamp(-group["clip_value"], group["clip_value"])
+    g = -g if group["maximize"] else g
+    if group["decay"] == "coupled" and group["weight_decay"] != 0.0 and not own_decay:
+        g = g + group["weight_decay"] * x
+    return x, g
+
+
+def _step_one(optimizer: Optimizer, row: Row, call: Call) -> tuple[float, ...] | None:
     from thalweg.optim.host import TorchHost
     from thalweg.optim.optimizer import class_of
 
     group, p, target, grad = row
     rule, cls = rules()[group["rule"]], class_of(optimizer, group)
-    hyper = {key: group[key] for key in rule.defaults()}
+    traits = _core.optim_traits(rule.name, group)
+    own = traits["own_decay"]
+    x, g = _gradient(row, call, own)
+    context = {key: group[key] for key in rule.defaults()} | call.shared
     state = optimizer.state[p]
-    names = [name for name, _ in _core.optim_states(rule.name, group)]
+    specs = _core.optim_states(rule.name, group)
+    names = [name for name, *_ in specs]
     counts, split = rule.counts or precision.is_random(group), precision.is_split(p, group)
-    specs = [("step", 0.0)] * counts + [("compensation", 0.0)] * split
-    specs += _core.optim_states(rule.name, group)
-    missing = [spec for spec in specs if state.get(spec[0]) is None]
+    beside = [("step", "counter", 0.0, 1)] * counts + [("compensation", "compensation", 0.0, 1)] * split
+    host = TorchHost(optimizer)
+    started = [*specs, *traits["scalars"]]
+    missing = [spec for spec in [*beside, *started] if state.get(spec[0]) is None]
     if missing:
-        state.update(TorchHost(optimizer).init(p, missing, group))
+        state.update(host.init(p, missing, group))
     clock = 0
     if counts:
         state["step"] += 1
         clock = int(state["step"])
-    t = clock if rule.counts else 1 if any(spec[0] in names for spec in missing) else 2
-
-    x, g = _wide(full(target.detach())), _wide(full(grad.detach())) / grad_scale
+    t = clock if rule.counts else 1 if any(spec in started for spec in missing) else 2
     if split:
         x = x + _wide(state["compensation"])
-    observe = optimizer._telemetry is not None
-    before, raw = x.clone() if observe else x, g
-    if group["clip_norm"] is not None:
-        g = g * min(1.0, group["clip_norm"] / (norm + 1e-6)) if norm == norm else g * norm
-    if group["clip_value"] is not None:
-        g = g.clamp(-group["clip_value"], group["clip_value"])
-    g = -g if group["maximize"] else g
-    weight_decay, lr = group["weight_decay"], group["lr"]
-    if group["decay"] == "coupled" and weight_decay != 0.0:
-        g = g + weight_decay * x
+    if traits["noise"] is not None:
+        draws = np.empty(x.numel())
+        _core.optim_normal(draws, traits["noise"], host.number(p) << 40 | t)
+        context["noise"] = torch.from_numpy(draws).reshape(x.shape).to(x)
+    weight_decay, decay = group["weight_decay"], group["decay"]
+    context |= {
+        "t": t,
+        "call": call.number,
+        "loss": call.loss,
+        "scalars": {name: state[name] for name, *_ in traits["scalars"]},
+        "own_decay": {decay: weight_decay} if own else {},
+    }
+    before = x.clone()
     states = [_load(state, name).to(x.dtype) for name in names]
-    u, *states = cls.reference(x, g, *states, t=t, **hyper)
+    u, *states = cls.reference(x, g, *states, **context)
     if group["mask"] == "cautious":
         agree = (u.sign() * g.sign()) > 0
         if group["mask_scale"] == "mean":
@@ -130,16 +185,10 @@ def _step_one(
     elif group["mask"] == "grams":
         u = g.sign() * u.abs()
     if cls.finish is not None:
-        u = cls.finish(u.flatten(1), **hyper).reshape(u.shape)
-    if group["decay"] == "decoupled":
-        x = x * (1 - lr * weight_decay) - u
-    elif group["decay"] == "cautious":
-        towards = (u.sign() * x.sign()) >= 0
-        x = x - (u + lr * weight_decay * torch.where(towards, x, torch.zeros_like(x)))
-    else:
-        x = x - u
-    number = TorchHost(optimizer)._number(p) if precision.is_random(group) else 0
-    _move(target, x, group, state, number, clock)
+        u = cls.finish(u.flatten(1), **context).reshape(u.shape)
+    x = _moved(cls, x, u, 0.0 if own else weight_decay, decay, context)
+    number = host.number(p) if precision.is_random(group) else 0
+    _round(target, x, group, state, number, clock)
     for slot, (name, new) in enumerate(zip(names, states, strict=True), 1):
         old = state[name]
         if precision.is_random(group) and old.dtype in (torch.uint8, torch.bfloat16):
@@ -147,8 +196,9 @@ def _step_one(
             precision.store(old, state.get(precision.scale_name(name)), new, key)
         else:
             put(_real(old), new)
-    if not observe:
+    if optimizer._telemetry is None:
         return None
+    raw = _wide(full(grad.detach())) / call.grad_scale
     norms = [float(t.double().norm()) for t in (raw, x - before, x)]
     both = norms[0] * norms[1]
     product = float((raw.double() * (before - x).double()).sum())
@@ -162,7 +212,7 @@ def _load(state: dict[str, Any], name: str) -> Tensor:
     return _wide(full(state[name]))
 
 
-def _move(
+def _round(
     p: Tensor, x: Tensor, group: dict[str, Any], state: dict[str, Any], number: int, clock: int
 ) -> None:
     """Round new values into a parameter."""
@@ -176,6 +226,29 @@ def _move(
         real.copy_(precision.rounded(dense, p.dtype, precision.dither(number, 0, clock)))
     else:
         put(real, x)
+
+
+def _moved(
+    cls: type[Optimizer],
+    x: Tensor,
+    u: Tensor,
+    weight_decay: float,
+    decay: str,
+    context: dict[str, Any],
+) -> Tensor:
+    """Decay and step."""
+    strength = cls.rate(**context) * weight_decay
+    factor: Tensor | float = 1.0
+    if decay == "decoupled":
+        factor = 1.0 - strength
+    elif decay == "cautious":
+        towards = (u.sign() * x.sign()) >= 0
+        factor = 1.0 - strength * towards.to(x.dtype)
+    if cls.retract is not None:
+        return cls.retract(x, x * factor, u, **context)
+    if decay == "cautious":
+        return x - (u + (1.0 - factor) * x)
+    return x * factor - u
 
 
 def _real(tensor: Tensor) -> Tensor:

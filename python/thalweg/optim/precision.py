@@ -134,14 +134,19 @@ def load(
     p: Tensor,
     group: dict[str, Any],
     wide: torch.dtype,
+    scalars: Collection[str] = (),
 ) -> None:
     """Replace a loaded state by what was saved, in the precision of the group.
 
-    `state` holds what torch made of `saved`; `wide` is the type of a state in full precision.
+    `state` holds what torch made of `saved`; `wide` is the type of a state in full precision;
+    `scalars` are the names of numbers beside the buffers, which are kept as they are.
     """
     kind = FORMATS.get(group["state_dtype"], wide)
     for key, value in saved.items():
         if not isinstance(value, Tensor):
+            continue
+        if key in scalars:
+            state[key] = value.detach().cpu().clone()
             continue
         if key == "step":
             # torch hands it over as it is, and both optimizers would count in it.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from thalweg._registry import rules
+from thalweg import _core
 from thalweg.optim import precision
 from thalweg.optim.stand_in import Row, native_step
 
@@ -27,7 +27,7 @@ def step(optimizer: Optimizer, groups: Groups, scale: float) -> bool:
         return False
     rows = []
     for group, params in groups:
-        whole = not rules()[group["rule"]].pointwise
+        whole = not _core.optim_traits(group["rule"], group)["pointwise"]
         if whole or group["mask"] == "cautious" or group["clip_norm"] is not None:
             return False
         if any(precision.is_random(group) or precision.is_split(p, group) for p in params):

@@ -49,8 +49,10 @@ def native_step(
         kept = dict(optimizer.state.get(row.p, {}))
         counts = rules()[rule].counts or precision.is_random(group)
         split = precision.is_split(row.target, group)
-        specs = [("step", 0.0)] * counts + [("compensation", 0.0)] * split
-        specs += _core.optim_states(rule, group)
+        scalars = _core.optim_traits(rule, group)["scalars"]
+        specs = [("step", "counter", 0.0, 1)] * counts
+        specs += [("compensation", "compensation", 0.0, 1)] * split
+        specs += [*_core.optim_states(rule, group), *scalars]
         missing = [spec for spec in specs if kept.get(spec[0]) is None]
         if missing:
             kept.update(host.init(row.p, missing, group))
@@ -63,7 +65,8 @@ def native_step(
         groups[-1][2].append(row.target)
         groups[-1][3].append(row.grad)
     observe = optimizer._telemetry is not None
-    stepped = _core.optim_step(groups, state, host, scale, optimizer.on_nonfinite, observe)
+    policy = optimizer.on_nonfinite
+    stepped = _core.optim_step(groups, state, host, scale, policy, observe, optimizer._loss)
     if stepped is None:
         return False
     done, skipped, _, observed = stepped

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from copy import deepcopy
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thalweg import _core
 from thalweg._registry import Rule as Entry
+from thalweg._start import Spec, column_signs
+from thalweg._views import exchange
 from thalweg.steps import precision
 
 Array = NDArray[Any]
@@ -54,7 +56,13 @@ class Rule:
         else:
             object.__setattr__(self, name, value)
 
-    def step(self, params: Sequence[Array], grads: Sequence[Array | None]) -> None:
+    def step(
+        self,
+        params: Sequence[Array],
+        grads: Sequence[Array | None],
+        *,
+        loss: float | None = None,
+    ) -> None:
         """Step every parameter that has a gradient, in place.
 
         Parameters
@@ -63,6 +71,8 @@ class Rule:
             float32 or float64, of any shape, and the same list at every step.
         grads : list of ndarray or None
             Their gradients; a parameter whose gradient is None stays as it is.
+        loss : float, optional
+            The value of the loss there, for the rules that ask for it.
 
         Raises
         ------
@@ -70,6 +80,11 @@ class Rule:
             For shapes, types or memory that do not fit; parameters and state are then as before.
         """
         params, grads = list(params), list(grads)
+        if self.hyper.get("train_mode", True) is not True:
+            raise ValueError(
+                f"train_mode must be True for a step of {type(self).__name__}, got "
+                f"{self.hyper['train_mode']!r}; call train(params) first"
+            )
         if len(params) != len(grads):
             raise ValueError(
                 f"grads must be as many as params, got {len(grads)} for {len(params)}; "
@@ -94,9 +109,37 @@ class Rule:
             _Host(params),
             1.0,
             self.hyper["on_nonfinite"],
+            False,
+            None if loss is None else float(loss),
         )
         if stepped is not None and not stepped[1]:
             self._shapes = shapes
+
+    def eval(self, params: Sequence[Array]) -> None:
+        """Put the point to use into the parameters, those of the steps.
+
+        Nothing changes where gradients are taken at that point, as most rules do.
+        """
+        self._exchange(params, "eval")
+
+    def train(self, params: Sequence[Array]) -> None:
+        """Put the point where gradients are taken back into the parameters."""
+        self._exchange(params, "train")
+
+    def _exchange(self, params: Sequence[Array], mode: Literal["eval", "train"]) -> None:
+        views = _core.optim_traits(self.rule, self.hyper)["views"]
+        if views is None or self.hyper["train_mode"] is (mode == "train"):
+            return
+        shapes = [array.shape for array in params]
+        if self._shapes is not None and self._shapes != shapes:
+            raise ValueError(
+                f"params must be those of the steps, of shapes {self._shapes}, got shapes {shapes}"
+            )
+        for number, state in self.state.items():
+            buffers = {"param": params[number], **state}
+            for name, value in exchange(views[mode], buffers).items():
+                buffers[name][...] = value
+        self.hyper["train_mode"] = mode == "train"
 
     def state_dict(self) -> dict[str, Any]:
         """Return copies of hyperparameters and state, ready to pickle."""
@@ -154,27 +197,35 @@ class _Host:
     def __init__(self, params: list[Array]) -> None:
         self.params = params
 
-    def init(
-        self, param: Array, missing: list[tuple[str, float]], hyper: dict[str, Any]
-    ) -> dict[str, Array]:
+    def init(self, param: Array, missing: list[Spec], hyper: dict[str, Any]) -> dict[str, Array]:
         state: dict[str, Array] = {}
-        for name, std in missing:
-            if name == "step":
-                state[name] = np.zeros(())
+        for name, kind, value, count in missing:
+            if kind in ("counter", "wide"):
+                state[name] = np.full(() if count == 1 else (count,), value)
                 continue
-            dtype = param.dtype if param.dtype in _TYPES else np.float64
+            dtype = param.dtype if param.dtype in _TYPES else np.dtype(np.float64)
             like = param if precision.is_dense(param) else np.ascontiguousarray(param)
-            state[name] = np.zeros_like(like, dtype=dtype)
-            if std > 0.0:
-                draws = np.empty(param.size)
+            state[name] = np.full_like(like, value if kind == "constant" else 0.0, dtype=dtype)
+            if kind in ("normal", "columns"):
                 number = next(n for n, other in enumerate(self.params) if other is param)
-                _core.optim_normal(draws, int(hyper["seed"]), number)
-                state[name][...] = (draws * std).reshape(param.shape)
+                seed = int(hyper["seed"])
+                if kind == "columns":
+                    state[name][...] = column_signs(param.shape, value, seed, number)
+                else:
+                    draws = np.empty(param.size)
+                    _core.optim_normal(draws, seed, number)
+                    state[name][...] = (draws * value).reshape(param.shape)
             if hyper["state_dtype"] != "float32":
                 state.update(precision.stored(name, state[name], hyper["state_dtype"]))
         return state
 
-    def conform(self, arrays: list[Array], _scales: list[Array | None], _low: None) -> list[Array]:
+    def conform(
+        self,
+        arrays: list[Array],
+        _scales: list[Array | None],
+        _low: None,
+        ordered: bool = False,
+    ) -> list[Array]:
         param, grad, *states = arrays
         for array, what in ((param, "parameter"), (grad, "gradient")):
             if array.dtype not in _TYPES or not array.dtype.isnative:

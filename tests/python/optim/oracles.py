@@ -5,26 +5,33 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from optim.formulas import OWN_DECAY, move, rate
 from optim.rules import ORACLES, orthogonal
 
 
 def step(rule, params, grads, states, t, h, rounded=lambda x: x):
     """Step a list of arrays and their states; `rounded` is what storing a parameter does."""
     total = math.sqrt(sum(float((g * g).sum()) for g in grads))
-    for index, (x, g) in enumerate(zip(params, grads, strict=True)):
-        s = states[index]
+    own = h["decay"] in OWN_DECAY.get(rule, lambda h: ())(h)
+    seen = []
+    for x, g in zip(params, grads, strict=True):
         if h["clip_norm"] is not None:
             g = g * min(1.0, h["clip_norm"] / (total + 1e-6))
         if h["clip_value"] is not None:
             g = np.clip(g, -h["clip_value"], h["clip_value"])
         if h["maximize"]:
             g = -g
-        if h["decay"] == "coupled":
+        if h["decay"] == "coupled" and not own:
             g = g + h["weight_decay"] * x
-        u = _masked(ORACLES[rule](x, g, s, t, h), g, h)
+        seen.append(g)
+    norm = math.sqrt(sum(float((g * g).sum()) for g in seen))
+    strength = 0.0 if own else rate(rule, h) * h["weight_decay"]
+    h = {**h, "norm": norm, "own": {h["decay"]: h["weight_decay"]} if own else {}}
+    for index, (x, g) in enumerate(zip(params, seen, strict=True)):
+        u = _masked(ORACLES[rule](x, g, states[index], t, {**h, "number": index}), g, h)
         if rule == "muon":
             u = orthogonal(u, h)
-        params[index] = rounded(_decayed(x, u, h) - u)
+        params[index] = rounded(_moved(rule, x, u, strength, h))
 
 
 def _masked(u, g, h):
@@ -38,10 +45,16 @@ def _masked(u, g, h):
     return u
 
 
-def _decayed(x, u, h):
-    strength = h["lr"] * h["weight_decay"]
+def _moved(rule, x, u, strength, h):
+    decayed = x
     if h["decay"] == "decoupled":
-        return x * (1 - strength)
-    if h["decay"] == "cautious":
-        return x - strength * np.where(np.sign(u) * np.sign(x) >= 0, x, 0.0)
-    return x
+        decayed = x * (1 - strength)
+    elif h["decay"] == "cautious":
+        decayed = x - strength * np.where(np.sign(u) * np.sign(x) >= 0, x, 0.0)
+    factor = move(rule, x, u, h)
+    if factor is not None:
+        return decayed * factor
+    moved = decayed - u
+    if h.get("geometry") == "frozen":
+        return np.where((np.sign(moved) * np.sign(x) <= 0) & (x != 0), 1e-18 * np.sign(x), moved)
+    return moved

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from optim.formulas import FORMULAS
 
 # A vector of odd length, a matrix that fills no whole SIMD vector, a kernel of a convolution.
 SHAPES = ((7,), (33, 17), (3, 4, 5, 5))
@@ -34,11 +35,48 @@ class Case:
     @property
     def exact(self) -> float:
         """Relative tolerance in float64: wider where sums over the tensor enter."""
-        return 1e-9 if self.rule == "muon" else 1e-12
+        return 1e-9 if self.sums else 1e-12
+
+    @property
+    def sums(self) -> bool:
+        """Whether sums over elements enter, whose order a layout changes."""
+        return self.rule in SUMS or self.options.get("preconditioner") in ENERGIES
+
+    @property
+    def alone(self) -> bool:
+        """Whether a parameter's step depends on nothing but that parameter."""
+        return self.rule not in (JOINT, "curlsgd") and not self.noisy
+
+    @property
+    def noisy(self) -> bool:
+        """Whether noise enters."""
+        hot = self.options.get("temperature", 1.0), self.options.get("kappa", 1.0)
+        return self.rule in ("sgld", "dalelangevin") and 0.0 not in hot
+
+    @property
+    def keeps(self) -> bool:
+        """Whether there are buffers as large as the parameter."""
+        return self.rule not in STATELESS
+
+    @property
+    def glides(self) -> bool:
+        """Whether parameters still move at a rate of 0."""
+        return self.rule in GLIDES
+
+    @property
+    def additive(self) -> bool:
+        """Whether a step takes a parameter anywhere, through 0 too."""
+        return self.rule not in ("exponentiatedgradient", "dalelangevin")
 
     def __str__(self) -> str:
         return "-".join([self.rule, *(f"{k}={v}" for k, v in self.options.items())])
 
+
+SUMS = ("muon", "adaptivebraking", "optimisticamsgrad", "normalizedgd")
+ENERGIES = ("identity", "entropy", "log_barrier")
+STATELESS = ("sgd", "exponentiatedgradient", "dalelangevin", "normalizedgd", "sgld")
+JOINT = "normalizedgd"
+GLIDES = ("triplemomentum", "acceleratedsgd", "optimisticamsgrad", "schedulefreeadamw")
 
 CASES = [
     Case("sgd", lr=1e-2),
@@ -52,6 +90,24 @@ CASES = [
     Case("adamomentum", lr=1e-3),
     Case("muon", lr=1e-2, shapes=MATRICES),
     Case("adamax", lr=1e-2),
+    Case("nadam", lr=1e-2),
+    Case("radam", lr=1e-2),
+    Case("adagrad", lr=1e-1),
+    Case("adadelta", lr=1.0),
+    Case("rmsprop", lr=1e-2),
+    Case("schedulefreeadamw", lr=1e-2),
+    Case("classp", lr=0.2, options={"threshold": 1e-4}),
+    Case("aegd", lr=1e-1),
+    Case("exponentiatedgradient", lr=1e-1),
+    Case("dalelangevin", lr=1e-2, options={"kappa": 0.0, "mu": 1.5}),
+    Case("optimisticamsgrad", lr=1e-2),
+    Case("adaptivebraking", lr=1e-2),
+    Case("randomscalingsgd", lr=1e-2, options={"seed": 5}),
+    Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 1.0}),
+    Case("acceleratedsgd", lr=1e-2),
+    Case("normalizedgd", lr=1e-2),
+    Case("curlsgd", lr=1e-2, options={"fraction": 0.3}),
+    Case("sgld", lr=1e-2, options={"temperature": 0.0}),
 ]
 
 VARIANTS = [
@@ -74,6 +130,48 @@ VARIANTS = [
         lr=1e-2,
         options={"ns_steps": 3, "ns_coefficients": (3.0, -3.2, 1.2)},
         shapes=MATRICES,
+    ),
+    Case("nadam", lr=1e-2, options={"betas": (0.5, 0.9), "momentum_decay": 0.1, "eps": 1e-3}),
+    Case("radam", lr=1e-2, options={"betas": (0.5, 0.9), "eps": 1e-3}),
+    Case("adagrad", lr=1e-1, options={"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
+    Case("adadelta", lr=0.5, options={"rho": 0.5, "eps": 1e-3}),
+    Case("rmsprop", lr=1e-2, options={"momentum": 0.9, "eps": 1e-3}),
+    Case("rmsprop", lr=1e-2, options={"centered": True, "alpha": 0.9, "eps": 1e-2}),
+    Case("rmsprop", lr=1e-2, options={"centered": True, "momentum": 0.5, "eps": 1e-2}),
+    Case("schedulefreeadamw", lr=1e-2, options={"warmup_steps": 20, "r": 0.5, "eps": 1e-3}),
+    Case("classp", lr=1e-1, options={"power": 2.0}),
+    Case("classp", lr=1e-1, options={"power": 1.5, "threshold": 0.0}),
+    Case("classp", lr=1e-2, options={"apply_scaling": False}),
+    Case("classp", lr=1e-1, options={"gate": "tensor"}),
+    Case("aegd", lr=1e-2, options={"preconditioner": "identity", "c": 2.0}),
+    Case("aegd", lr=1e-2, options={"preconditioner": "log_barrier", "conserve_sum": True}),
+    Case("exponentiatedgradient", lr=1e-2, options={"momentum": 0.9, "nesterov": True}),
+    Case("exponentiatedgradient", lr=1e-2, options={"momentum": 0.9, "dampening": 0.3}),
+    Case("exponentiatedgradient", lr=1e-2, options={"base": "adamw"}),
+    Case("exponentiatedgradient", lr=1e-1, options={"geometry": "frozen"}),
+    Case("exponentiatedgradient", lr=1.0, options={"max_log_step": 0.01, "strict": True}),
+    Case("dalelangevin", lr=1e-3, options={"seed": 3, "kappa": 0.5}),
+    Case("dalelangevin", lr=1e-3, options={"sampler": "linear", "sigma": 0.5}),
+    Case("optimisticamsgrad", lr=1e-2, options={"guess": "last", "fresh_momentum": True}),
+    Case("optimisticamsgrad", lr=1e-2, options={"guess": "none"}),
+    Case("optimisticamsgrad", lr=1e-2, options={"history": 2, "lam": 1e-3}),
+    Case("adaptivebraking", lr=1e-2, options={"rho": 2.0, "momentum": 0.5}),
+    Case("adaptivebraking", lr=1e-2, options={"rho": 0.0}),
+    Case("randomscalingsgd", lr=1e-2, options={"average": True, "momentum": 0.5}),
+    Case("triplemomentum", lr=0.5, options={"L": 10.0, "method": "heavy_ball"}),
+    Case("triplemomentum", lr=0.5, options={"L": 10.0, "method": "nesterov"}),
+    Case("triplemomentum", lr=0.5, options={"L": 10.0, "mu": 0.0, "method": "nesterov"}),
+    Case("acceleratedsgd", lr=1e-2, options={"mu": 1.0}),
+    Case("acceleratedsgd", lr=1e-2, options={"mu": 0.1, "alpha": 0.5}),
+    Case("normalizedgd", lr=1e-2, options={"beta": 0.5}),
+    Case("curlsgd", lr=1e-2, options={"momentum": 0.9, "seed": 4}),
+    Case("sgld", lr=1e-3, options={"seed": 2}),
+    Case("sgld", lr=1e-3, options={"preconditioner": "rmsprop", "eps": 0.1}),
+    Case("sgld", lr=1e-3, options={"average": True, "burn_in": 10, "thinning": 3}),
+    Case(
+        "sgld",
+        lr=1e-2,
+        options={"average": True, "preconditioner": "rmsprop", "temperature": 0.0},
     ),
 ]
 
@@ -227,4 +325,5 @@ ORACLES = {
     "adamomentum": adamomentum,
     "muon": muon,
     "adamax": adamax,
+    **FORMULAS,
 }

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 from optim.harness import build
-from optim.rules import CASES
+from optim.rules import CASES, VARIANTS
 
 import thalweg
 from thalweg import _core
 
+NOISY = [c for c in VARIANTS if c.noisy]
 # Above the size from which a step is shared among threads.
 LARGE = (520, 521)
 EVERYTHING = {
@@ -81,7 +82,7 @@ def test_any_number_of_threads_in_low_precision(case, options):
 
 
 @pytest.mark.parametrize("options", [{}, EVERYTHING], ids=["plain", "everything"])
-@pytest.mark.parametrize("case", [c for c in CASES if c.rule != "muon"], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if c.rule != "muon"] + NOISY, ids=str)
 def test_any_number_of_threads(case, options):
     values, grads = tensors([LARGE, (11,)]), tensors([LARGE, (11,)], seed=1)
     results = []
@@ -127,12 +128,21 @@ PAIRS = [pair for f in LAYOUTS for pair in ((f, f), (f, same), (same, f))] + [(s
 
 
 @pytest.mark.parametrize("layouts", PAIRS, ids=lambda p: "-".join(f.__name__ for f in p))
-@pytest.mark.parametrize("case", [c for c in CASES if c.rule != "muon"], ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if c.rule != "muon"] + NOISY, ids=str)
 def test_any_layout(case, layouts):
     values, grads = tensors([(6, 5, 4, 3)]), tensors([(6, 5, 4, 3)], seed=1)
     for options in ({}, {**EVERYTHING, "clip_norm": None}):
         expected = stepped(case, values, grads, **options)
-        assert stepped(case, values, grads, layouts=layouts, **options) == expected
+        found = stepped(case, values, grads, layouts=layouts, **options)
+        if case.sums:  # sums over another order of elements
+            for ours, theirs in zip(found[0], expected[0], strict=True):
+                np.testing.assert_allclose(*both(ours, theirs), rtol=1e-4, atol=1e-6)
+        else:
+            assert found == expected
+
+
+def both(*buffers):
+    return [np.frombuffer(buffer, np.float32) for buffer in buffers]
 
 
 @pytest.mark.parametrize("layouts", PAIRS[3:], ids=lambda p: "-".join(f.__name__ for f in p))
@@ -149,7 +159,7 @@ def test_any_layout_of_a_matrix(layouts):
     torch.testing.assert_close(finals[1], finals[0], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", [c for c in CASES if c.alone], ids=str)
 def test_one_call_or_several(case):
     shapes = [(40, 30), (3, 5), (200, 150), (1, 1), (17, 33)]
     options = {"weight_decay": 0.1, "mask": "cautious"}

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optim.harness import CLASSES, build, feed, gradients, parameters
-from optim.rules import CASES
+from optim.rules import CASES, JOINT
 from torch.nn import Parameter
 
 from thalweg import _core, optim
@@ -283,7 +283,7 @@ def test_nonfinite_gradients_are_skipped_where_asked(case):
     assert len(optimizer.state) == count
 
 
-@every_rule
+@pytest.mark.parametrize("case", [c for c in CASES if c.rule != JOINT], ids=str)
 def test_nonfinite_gradients_propagate_by_default(case):
     params = parameters(SHAPES)
     optimizer = build(case, params)

@@ -48,7 +48,7 @@ def begun(case, steps=3, dtype=torch.float32, **options):
 # Groups, rates and schedulers
 
 
-@every_rule
+@pytest.mark.parametrize("case", [c for c in CASES if c.alone], ids=str)
 def test_groups_have_their_own_options(case):
     finals = []
     for grouped in (True, False):
@@ -79,7 +79,7 @@ def test_a_group_added_late_is_stepped():
     torch.testing.assert_close(q.detach(), before - 0.25)
 
 
-@every_rule
+@pytest.mark.parametrize("case", [c for c in CASES if not c.glides], ids=str)
 def test_the_rate_is_read_at_every_step(case):
     params = parameters(SHAPES)
     optimizer = build(case, params)
@@ -271,8 +271,9 @@ def test_a_checkpoint_from_before_the_first_step(case):
 def test_state_of_low_precision_parameters_is_float32_and_stays(case, dtype):
     optimizer, _ = begun(case, dtype=dtype)
     resumed, _ = by_state_dict(optimizer, case)
-    for state in resumed.state.values():
-        assert {v.dtype for v in state.values() if v is not None} <= {torch.float32}
+    for p, state in resumed.state.items():
+        buffers = [v for v in state.values() if v is not None and v.shape == p.shape]
+        assert {v.dtype for v in buffers} <= {torch.float32}
     assert_same(bits(optimizer), bits(resumed))
 
 
@@ -282,6 +283,14 @@ SHARED = [
     ("Adam", {"amsgrad": True, "weight_decay": 0.1}),
     ("AdamW", {}),
     ("Muon", {}),
+    ("Adamax", {}),
+    ("NAdam", {"momentum_decay": 0.1}),
+    ("NAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("RAdam", {"decoupled_weight_decay": True, "weight_decay": 0.1}),
+    ("Adagrad", {"lr_decay": 0.1, "initial_accumulator_value": 0.5}),
+    ("Adadelta", {"rho": 0.8}),
+    ("RMSprop", {"weight_decay": 0.1}),
+    ("RMSprop", {"momentum": 0.9, "centered": True}),
 ]
 
 
@@ -304,11 +313,14 @@ def test_checkpoints_cross_to_and_from_torch(name, options, backwards):
     for number, state in other.state_dict()["state"].items():
         kept = {k: v for k, v in saved[number].items() if v is not None}
         assert {k for k, v in state.items() if v is not None} == set(kept)
-        assert all(torch.equal(state[k], v) and state[k].dtype == v.dtype for k, v in kept.items())
+        # torch casts the scalar of NAdam to the parameter's type when it loads it.
+        cast = {"mu_product"} if backwards else set()
+        assert all(torch.equal(state[k], v) for k, v in kept.items())
+        assert all(state[k].dtype == v.dtype for k, v in kept.items() if k not in cast)
     feed(optimizer, params, grads[4:])
     feed(other, copies, grads[4:])
     # torch's Muon iterates in bfloat16.
-    tolerance = 1e-2 if name == "Muon" else 1e-12
+    tolerance = {"Muon": 1e-2, "NAdam": 1e-7}.get(name, 1e-12)
     for p, q in zip(params, copies, strict=True):
         torch.testing.assert_close(q, p, rtol=tolerance, atol=tolerance)
 
@@ -488,7 +500,7 @@ def test_complex_steps_real_and_imaginary_parts(case, dtype):
         theirs.step()
     assert torch.equal(torch.view_as_real(z.detach()), x.detach())
     for name, state in ours.state.get(z, {}).items():
-        if name != "step":
+        if state.shape == z.shape:
             assert state.dtype == dtype
             assert torch.equal(torch.view_as_real(state), theirs.state[x][name])
 
@@ -580,14 +592,15 @@ def test_subclasses_take_the_plain_path(case):
     )
 
 
-@every_rule
+# A prediction from gradients needs their values.
+@pytest.mark.parametrize("case", [c for c in CASES if c.rule != "optimisticamsgrad"], ids=str)
 def test_other_devices_take_the_plain_path(case):
     p = Parameter(torch.empty(6, 4, device="meta"))
     optimizer = build(case, [p])
     p.grad = torch.empty(6, 4, device="meta")
     optimizer.step()
     for name, state in optimizer.state.get(p, {}).items():
-        assert name == "step" or state.device.type == "meta"
+        assert name == "step" or state.shape != p.shape or state.device.type == "meta"
 
 
 def test_a_gradient_on_another_device_is_refused_by_torch_or_us():

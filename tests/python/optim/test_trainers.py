@@ -133,7 +133,7 @@ def test_trainers_hand_over_groups_with_a_decay(name):
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.0]
     assert optimizer.param_groups[0]["name"] == "decay"
     net.weight.grad = torch.ones(2, 3)
-    optimizer.step()
+    optimizer.step(lambda: 1.0)
 
 
 @pytest.mark.parametrize("name", CLASSES.values())
@@ -172,7 +172,7 @@ def test_a_first_step_with_a_rate_of_zero_only_makes_state(case):
         p.grad = torch.zeros_like(p)
     optimizer.step(closure=None)
     assert all(torch.equal(p, b) for p, b in zip(params, before, strict=True))
-    names = [name for name, _ in _core.optim_states(case.rule, optimizer.param_groups[0])]
+    names = [name for name, *_ in _core.optim_states(case.rule, optimizer.param_groups[0])]
     for p in params:
         kept = optimizer.state.get(p, {})
         assert set(names) <= set(kept)

@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 from optim import oracles
+from optim.formulas import LOSS
 from optim.rules import CASES, ROWS, VARIANTS
 
 import thalweg
@@ -24,8 +25,22 @@ EVERYTHING = {
 }
 
 
+class Told:
+    """A rule that is told a loss by tests that give none."""
+
+    def step(self, params, grads, *, loss=LOSS):
+        super().step(params, grads, loss=loss)
+
+
+TOLD = {
+    name: type(name, (Told, getattr(steps, name)), {"__module__": __name__})
+    for name in CLASSES.values()
+}
+globals().update(TOLD)
+
+
 def build(case, **options):
-    return getattr(steps, CLASSES[case.rule])(**{**case.hyper, **options})
+    return TOLD[CLASSES[case.rule]](**{**case.hyper, **options})
 
 
 def draws(shapes, count, dtype=np.float64, seed=0):
@@ -159,7 +174,7 @@ def test_any_layout(case, layout):
     run(case, [[g]] * 3, [expected], weight_decay=0.1, mask="cautious")
     for pair in ((change(x), change(g)), (change(x), g), (x.copy(), change(g))):
         run(case, [[pair[1]]] * 3, [pair[0]], weight_decay=0.1, mask="cautious")
-        if case.rule == "muon":  # a product of transposed memory may round differently
+        if case.sums:  # products and sums of another order may round differently
             np.testing.assert_allclose(pair[0], expected, rtol=1e-9, atol=1e-9)
         else:
             assert pair[0].tobytes() == expected.tobytes()
