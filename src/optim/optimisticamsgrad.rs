@@ -132,6 +132,8 @@ macro_rules! by_history {
     };
 }
 
+// Without a guess no gradients are kept, and loops over them are empty.
+#[allow(clippy::reversed_empty_ranges)]
 impl Rule for OptimisticAMSGrad {
     fn measure<T: Real, P: Probe<T>>(&self, probe: P) -> P::Output {
         macro_rules! products {

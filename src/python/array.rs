@@ -329,7 +329,7 @@ impl Array {
 
     /// Whether elements fill a stretch of memory, in any order of axes.
     pub fn is_dense(&self) -> bool {
-        if self.is_row_major() || self.len() == 0 {
+        if self.is_row_major() || self.is_empty() {
             return true;
         }
         let mut axes: Vec<usize> = (0..self.ndim).filter(|&k| self.shape[k] > 1).collect();

@@ -221,7 +221,7 @@ fn optim_admit(rule: &str, hyper: &Bound<'_, PyDict>, loss: Option<f64>) -> PyRe
 /// out of the core's reach.
 #[pyfunction]
 #[pyo3(signature = (groups, state, host, grad_scale, on_nonfinite, observe=false, loss=None))]
-#[allow(clippy::type_complexity)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)]
 fn optim_step<'py>(
     py: Python<'py>,
     groups: &Bound<'py, PyList>,

@@ -67,7 +67,7 @@ class Optimizer(torch.optim.Optimizer):
     # The rate of decoupled decay, from the context.
     rate: ClassVar[Callable[..., float]] = staticmethod(lambda lr, **_: float(lr))
     # From the gradients of all parameters to more context; only for rules that look at all.
-    shared: ClassVar[Callable[[list[Tensor]], dict[str, Any]] | None] = None
+    shared: ClassVar[Callable[..., dict[str, Any]] | None] = None
 
     def __init__(self, params: Params, hyper: dict[str, Any], engine: EngineOptions) -> None:
         options: dict[str, Any] = dict(engine)
