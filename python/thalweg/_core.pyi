@@ -60,6 +60,14 @@ __all__ = [
     "optim_total_norm",
     "optim_traits",
     "optim_uniform",
+    "project_apply",
+    "project_cauchy_schwarz",
+    "project_exact_transport",
+    "project_polyhedron",
+    "project_pull",
+    "project_sets",
+    "project_sinkhorn",
+    "project_sinkhorn_pull",
     "set_num_threads",
 ]
 
@@ -394,4 +402,59 @@ def optim_step(
 def optim_total_norm(gradients: list[Any], norm_type: float) -> float | None: ...
 def optim_traits(rule: str, hyper: dict[Any, Any]) -> dict[Any, Any]: ...
 def optim_uniform(seed: int, stream: int) -> float: ...
+def project_apply(
+    set: str, scalars: Sequence[float], vectors: Sequence[NDArray[np.float64]], x: Any, out: Any
+) -> float: ...
+def project_cauchy_schwarz(
+    name: str,
+    scalars: Sequence[float],
+    matrix: NDArray[np.float64],
+    x: NDArray[np.float64],
+    gradient: NDArray[np.float64],
+) -> list[float]: ...
+def project_exact_transport(
+    cost: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+def project_polyhedron(
+    scalars: Sequence[float],
+    vectors: Sequence[NDArray[np.float64]],
+    x: NDArray[np.float64],
+    warm: NDArray[np.float64] | None,
+    out: NDArray[np.float64],
+    multipliers: NDArray[np.float64],
+) -> tuple[list[float], list[int]]: ...
+def project_pull(
+    set: str,
+    scalars: Sequence[float],
+    vectors: Sequence[NDArray[np.float64]],
+    x: Any,
+    y: Any,
+    v: Any,
+    out: Any,
+) -> None: ...
+def project_sets() -> list[str]: ...
+def project_sinkhorn(
+    cost: NDArray[np.float64],
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    eps: float,
+    rho: Sequence[float],
+    options: tuple[float, int, bool, int],
+    newton: bool,
+    start: NDArray[np.float64] | None,
+    f: NDArray[np.float64],
+    g: NDArray[np.float64],
+    plan: NDArray[np.float64],
+) -> tuple[list[float], list[int]]: ...
+def project_sinkhorn_pull(
+    a: NDArray[np.float64],
+    b: NDArray[np.float64],
+    eps: float,
+    rho: Sequence[float],
+    plan: NDArray[np.float64],
+    v: NDArray[np.float64],
+    cost_out: NDArray[np.float64],
+    a_out: NDArray[np.float64],
+    b_out: NDArray[np.float64],
+) -> None: ...
 def set_num_threads(n: int) -> None: ...

@@ -67,7 +67,7 @@ impl Precision {
 /// # Panics
 /// For a slot above [`MAX_STATE`].
 pub fn dither(parameter: usize, slot: usize, t: u64) -> Dither {
-    const SLOTS: usize = 8;
+    const SLOTS: usize = 16;
     const { assert!(MAX_STATE < SLOTS) };
     assert!(slot <= MAX_STATE);
     Dither::new((parameter * SLOTS + slot) as u64, t)

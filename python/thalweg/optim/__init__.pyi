@@ -28,6 +28,7 @@ from thalweg.optim.nadam import NAdam as NAdam
 from thalweg.optim.normalizedgd import NormalizedGD as NormalizedGD
 from thalweg.optim.optimisticamsgrad import OptimisticAMSGrad as OptimisticAMSGrad
 from thalweg.optim.optimizer import Optimizer as Optimizer
+from thalweg.optim.precision import dequantize as dequantize
 from thalweg.optim.radam import RAdam as RAdam
 from thalweg.optim.randomscalingsgd import RandomScalingSGD as RandomScalingSGD
 from thalweg.optim.rmsprop import RMSprop as RMSprop

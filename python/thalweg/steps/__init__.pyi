@@ -231,6 +231,7 @@ class NAdam(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class RAdam(Rule):
@@ -248,6 +249,7 @@ class RAdam(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class Adagrad(Rule):
@@ -266,6 +268,7 @@ class Adagrad(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class Adadelta(Rule):
@@ -283,6 +286,7 @@ class Adadelta(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class RMSprop(Rule):
@@ -302,6 +306,7 @@ class RMSprop(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class ScheduleFreeAdamW(Rule):
@@ -323,6 +328,7 @@ class ScheduleFreeAdamW(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class CLASSP(Rule):
@@ -343,6 +349,7 @@ class CLASSP(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class AEGD(Rule):
@@ -361,6 +368,7 @@ class AEGD(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class ExponentiatedGradient(Rule):
@@ -385,6 +393,7 @@ class ExponentiatedGradient(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class DaleLangevin(Rule):
@@ -406,6 +415,7 @@ class DaleLangevin(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class OptimisticAMSGrad(Rule):
@@ -427,6 +437,7 @@ class OptimisticAMSGrad(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class AdaptiveBraking(Rule):
@@ -445,6 +456,7 @@ class AdaptiveBraking(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class RandomScalingSGD(Rule):
@@ -464,6 +476,7 @@ class RandomScalingSGD(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class TripleMomentum(Rule):
@@ -483,6 +496,7 @@ class TripleMomentum(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class AcceleratedSGD(Rule):
@@ -501,6 +515,7 @@ class AcceleratedSGD(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class NormalizedGD(Rule):
@@ -517,6 +532,7 @@ class NormalizedGD(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class CurlSGD(Rule):
@@ -535,6 +551,7 @@ class CurlSGD(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
 
 class SGLD(Rule):
@@ -559,4 +576,5 @@ class SGLD(Rule):
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
         on_nonfinite: str = ...,
+        state_dtype: str = ...,
     ) -> None: ...
