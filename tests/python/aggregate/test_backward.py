@@ -220,9 +220,9 @@ def step(rows, aggregator):
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-step(8, ag.UPGrad())
+step(8, ag.DualProj())
 before = peak()
-step(384, ag.UPGrad())
+step(384, ag.DualProj())
 print(peak() - before, 4 * 384 * count)
 assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 """
