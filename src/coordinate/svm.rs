@@ -7,7 +7,7 @@
 //!   k = 1: U_i = C_i, D_i = 0        k = 2: U_i = inf, D_i = 1 / (2 C_i)
 //!   G = y_i (x_i . w + s b) - 1 + D_i a_i,   a_i <- clip(a_i - G / (||x_i||^2 + s^2 + D_i), 0, U_i)
 //!
-//! With `s` infinite the constant is not regularised; see [`pairs`].
+//! With `s` infinite the constant is not regularised; see `pairs`.
 //!
 //! A sample leaves the passes while its gradient points out of the box by more than any gradient
 //! of the pass before (shrinking); a gap check brings all of them back.

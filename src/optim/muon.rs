@@ -9,7 +9,7 @@
 //!   step = lr s NewtonSchulz(U)
 //!   s = sqrt(max(1, rows / columns)), or 0.2 sqrt(max(rows, columns)) with "match_rms_adamw"
 //!
-//! A tensor of more axes is the matrix of its shape[0] rows.
+//! A tensor of more axes is the matrix of its `shape[0]` rows.
 //!
 //! Masks act on U. Memory: one buffer, and the direction during a step. Deviations: the iteration
 //! runs in float32 (float64 for float64 parameters) where torch always uses bfloat16.

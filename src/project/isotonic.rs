@@ -79,8 +79,8 @@ impl Set for Isotonic<'_> {
             } else {
                 let total: f64 = v[start..end].iter().sum();
                 let weight: f64 = (start..end).map(|i| self.weights.at(i)).sum();
-                for i in start..end {
-                    v[i] = self.weights.at(i) * (total / weight);
+                for (i, v) in (start..end).zip(&mut v[start..end]) {
+                    *v = self.weights.at(i) * (total / weight);
                 }
             }
             start = end;

@@ -444,8 +444,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         let originals = self.held[first..].to_vec();
         let tensors = PyList::new(self.py, &originals)?;
         let states = originals.len() - 2;
-        let beside =
-            (tensors, PyList::new(self.py, &found.scales[..states])?, &found.low, ordered);
+        let beside = (tensors, PyList::new(self.py, &found.scales[..states])?, &found.low, ordered);
         let stand_ins = self.host.call_method1(intern!(self.py, "conform"), beside)?;
         self.held.truncate(first);
         self.held.extend(stand_ins.cast_into::<PyList>()?.iter());

@@ -129,7 +129,7 @@ impl Method for OpenAiEs {
     }
 
     fn candidate(&self, at: &Point, index: usize, out: &mut [f64]) {
-        let sigma = self.sigma.at(at.step) * if index % 2 == 0 { 1.0 } else { -1.0 };
+        let sigma = self.sigma.at(at.step) * if index.is_multiple_of(2) { 1.0 } else { -1.0 };
         let stream = at.step * self.population as u64 + index as u64 / 2;
         for (i, (out, x)) in out.chunks_mut(2).zip(at.x.chunks(2)).enumerate() {
             let e = at.rng.normal(stream, i as u64);

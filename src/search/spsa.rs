@@ -84,7 +84,7 @@ impl Method for Spsa {
 
     fn candidate(&self, at: &Point, index: usize, out: &mut [f64]) {
         out.copy_from_slice(&at.x);
-        let side = if index % 2 == 0 { 1.0 } else { -1.0 };
+        let side = if index.is_multiple_of(2) { 1.0 } else { -1.0 };
         self.add(at, index / 2, 0, side * self.width(at), out);
     }
 

@@ -145,8 +145,8 @@ class MConFIG(Aggregator):
     def _scaled(self, block: Block, direction: Any, previous: Any, squares: Any) -> Any:
         """The update of one block; moves its state in place."""
         if isinstance(block, Native):
-            parts = [x.numpy() if is_tensor(x) else x for x in (direction, previous, squares)]
-            _core.aggregate_mconfig(*parts, self.betas, self.eps, self._step_count)
+            u, f, s = (x.numpy() if is_tensor(x) else x for x in (direction, previous, squares))
+            _core.aggregate_mconfig(u, f, s, self.betas, self.eps, self._step_count)
             return direction
         beta1, beta2 = self.betas
         full = direction * (1 - beta1**self._step_count)

@@ -147,7 +147,8 @@ def _step_one(optimizer: Optimizer, row: Row, call: Call) -> tuple[float, ...] |
     specs = _core.optim_states(rule.name, group)
     names = [name for name, *_ in specs]
     counts, split = rule.counts or precision.is_random(group), precision.is_split(p, group)
-    beside = [("step", "counter", 0.0, 1)] * counts + [("compensation", "compensation", 0.0, 1)] * split
+    beside = [("step", "counter", 0.0, 1)] * counts
+    beside += [("compensation", "compensation", 0.0, 1)] * split
     host = TorchHost(optimizer)
     started = [*specs, *traits["scalars"]]
     missing = [spec for spec in [*beside, *started] if state.get(spec[0]) is None]

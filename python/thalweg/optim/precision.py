@@ -6,6 +6,7 @@ follow the order of memory.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ _SIGN = 0x80
 
 def is_random(group: dict[str, Any]) -> bool:
     """Return whether random words are drawn, so that steps must be counted whatever the rule."""
-    return group["state_dtype"] != "float32" or group["rounding"] == "stochastic"
+    return bool(group["state_dtype"] != "float32" or group["rounding"] == "stochastic")
 
 
 def is_split(p: Tensor, group: dict[str, Any]) -> bool:

@@ -219,20 +219,20 @@ impl Set for Polytope<'_> {
         let (n, m) = (self.a.len(), self.b.len());
         let support: Vec<f64> = y.iter().map(|&p| f64::from(u8::from(p > 0.0))).collect();
         let (mut alpha, mut beta) = (vec![0.0; n], vec![0.0; m]);
-        for i in 0..n {
-            for j in 0..m {
+        for (i, alpha) in alpha.iter_mut().enumerate() {
+            for (j, beta) in beta.iter_mut().enumerate() {
                 let part = support[i * m + j] * v[i * m + j];
-                alpha[i] += part;
-                beta[j] += part;
+                *alpha += part;
+                *beta += part;
             }
         }
         if let Some(laplacian) = Bipartite::new(&support, n, m, 1e-15) {
             laplacian.solve(&mut alpha, &mut beta);
         }
-        for i in 0..n {
-            for j in 0..m {
+        for (i, &alpha) in alpha.iter().enumerate() {
+            for (j, &beta) in beta.iter().enumerate() {
                 let k = i * m + j;
-                v[k] = support[k] * (v[k] - alpha[i] - beta[j]);
+                v[k] = support[k] * (v[k] - alpha - beta);
             }
         }
     }

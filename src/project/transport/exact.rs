@@ -16,8 +16,8 @@ pub fn exact(cost: &[f64], a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64
     let mut left = a.to_vec();
     let mut open = b.to_vec();
     let dust = 1e-15 * a.iter().sum::<f64>();
-    for source in 0..n {
-        while left[source] > dust {
+    for (source, left) in left.iter_mut().enumerate() {
+        while *left > dust {
             let Some((path, length)) = search(cost, &plan, &f, &g, &open, source, dust) else {
                 break;
             };
@@ -29,7 +29,7 @@ pub fn exact(cost: &[f64], a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64
                 g[j] -= (length - columns[j]).max(0.0);
             }
             // Along the path: row -> column adds, column -> row takes back.
-            let mut amount = left[source].min(open[end]);
+            let mut amount = left.min(open[end]);
             let mut j = end;
             loop {
                 let i = parent_row[j];
@@ -49,7 +49,7 @@ pub fn exact(cost: &[f64], a: &[f64], b: &[f64]) -> (Vec<f64>, Vec<f64>, Vec<f64
                 j = parent_column[i];
                 plan[i * m + j] -= amount;
             }
-            left[source] -= amount;
+            *left -= amount;
             open[end] -= amount;
         }
     }

@@ -5,7 +5,7 @@
 //!   r_k = T(g_k) - g_k    dr, dT differences of neighbours, the last `depth` of them
 //!   y = argmin |r_k - sum_j y_j dr_j|    g_k+1 = T(g_k) - sum_j y_j dT_j
 //!
-//! A residual that grows twofold empties the memory. Cost: O(m n + m^2) a step.
+//! A residual that grows empties the memory. Cost: O(m n + m^2) a step.
 
 use crate::linalg::cholesky;
 
@@ -32,7 +32,7 @@ impl Anderson {
         }
         let r: Vec<f64> = after.iter().zip(before).map(|(t, g)| t - g).collect();
         if let Some([last_r, last_t]) = &self.last {
-            if dot(&r, &r) > 4.0 * dot(last_r, last_r) {
+            if dot(&r, &r) > dot(last_r, last_r) {
                 self.differences.clear();
             } else {
                 let minus = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - b).collect();

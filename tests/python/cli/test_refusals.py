@@ -18,7 +18,7 @@ from thalweg.cli import main
 TORCH = ("--optimizers", "torch:AdamW", "--epochs", "1")
 
 CASES = {
-    "close name": (["--optimizers", "adamv"], r"unknown optimizer 'adamv'; did you mean .*adamw"),
+    "close name": (["--optimizers", "adamww"], r"unknown optimizer 'adamww'; did you mean .*adamw"),
     "close torch name": (["--optimizers", "torch:AdmW"], "did you mean torch:AdamW"),
     "far name": (["--optimizers", "qqqqq"], "unknown optimizer 'qqqqq'; choose from .*torch:AdamW"),
     "closure": (["--optimizers", "torch:LBFGS"], "cannot race: it needs a closure; leave it out"),

@@ -192,8 +192,8 @@ def test_codes_and_scales_must_fit_the_values():
         _core.optim_encode(values, codes[1:].copy(), scales)
     with pytest.raises(ValueError, match=r"scales of shape \(1,\) does not match the values"):
         _core.optim_decode(codes, scales[1:].copy(), values)
-    with pytest.raises(ValueError, match=r"slot must be at most 6, got 7"):
-        _core.optim_dither(0, 7, 1)
+    with pytest.raises(ValueError, match=r"slot must be at most 9, got 10"):
+        _core.optim_dither(0, 10, 1)
 
 
 def test_sharded_parameters_are_refused(monkeypatch):
