@@ -14,7 +14,7 @@
 //! The move is x_i += s R_i sum_k W_ik t_k ([`template::Template::centre`]).
 //!
 //! [`PolyStep`] is the whole method behind ask and tell: [`config`] what can be chosen, [`setting`] its names, [`layout`]
-//! which coordinates form a block, [`radius`] radii that follow the costs, [`plateau`] what replaces them
+//! which coordinates form a block, [`radius`] radii that follow the costs, `plateau` what replaces them
 //! on costs that are counts, [`quadratic`] the model
 //! behind Newton refinement and the trust region, [`state`] what a resumed run needs.
 

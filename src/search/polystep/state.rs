@@ -47,7 +47,7 @@ pub struct State {
     pub back: bool,
     /// How often it did.
     pub returns: u64,
-    /// Whether the costs are counts, see [`super::plateau`].
+    /// Whether the costs are counts, see `plateau.rs`.
     pub flat: bool,
     /// Whether the same point was seen to cost differently.
     pub noisy: bool,
