@@ -20,6 +20,8 @@ import thalweg
 from thalweg.optim import SGD
 
 ELEMENTWISE = [c for c in [*CASES, *VARIANTS] if c.rule != "muon" and not c.noisy]
+# Strict exponentiated gradient refuses the zeros that these tests draw.
+ELEMENTWISE = [c for c in ELEMENTWISE if not c.options.get("strict")]
 # Order of elements is order of summation.
 PERMUTABLE = [c for c in ELEMENTWISE if not c.sums]
 every_rule = pytest.mark.parametrize("case", CASES, ids=str)
