@@ -20,8 +20,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import thalweg.coordinate as tc
 
-# The battery compares fits by weight and by repetition to 1e-7, which is more than a default gap says
-# of coefficients; scikit-learn tightens its own iterative estimators for it in the same way.
+# The battery compares fits by weight and by repetition to 1e-7, more than a default gap says of
+# coefficients; scikit-learn tightens its own iterative estimators for it in the same way.
 TIGHT = {"GroupLassoCV": 1e-12, "MultiTaskLassoCV": 1e-12}
 ESTIMATORS = [
     getattr(tc, name)(**({"tol": TIGHT[name]} if name in TIGHT else {})) for name in tc._ESTIMATORS
