@@ -126,11 +126,15 @@ class OptimisticAMSGrad(Optimizer):
             weights = scalars["guess"].reshape(-1)
             for k, old in enumerate(gradients):
                 predicted = predicted + float(weights[k]) * old
-            gradients[(t - 1) % kept] = g
-            weights.copy_(_weights(gradients, t, lam))
+            newest = (t - 1) % kept
+            gradients[newest] = g
+            products = torch.zeros(kept, kept, dtype=torch.float64)
             if guess == "extrapolate":
-                flat = torch.stack([q.double().reshape(-1) for q in gradients])
-                scalars["products"].copy_((flat @ flat.T).reshape(-1))
+                # Only those with the new gradient change: the others are of what was seen then.
+                products = scalars["products"].reshape(kept, kept)
+                row = torch.stack([(q.double() * g.double()).sum() for q in gradients])
+                products[newest] = products[:, newest] = row.to(products)
+            weights.copy_(_weights(products, t, lam))
             for k, old in enumerate(gradients):
                 ahead = ahead + float(weights[k]) * old
         new = beta1 * m + (1 - beta1) * g
@@ -142,17 +146,16 @@ class OptimisticAMSGrad(Optimizer):
         return rate * new + lead - then, *gradients, new, v, largest, then
 
 
-def _weights(gradients: list[Tensor], t: int, lam: float) -> Tensor:
+def _weights(products: Tensor, t: int, lam: float) -> Tensor:
     """Return the weights of the last gradients in the prediction of the next."""
-    n, newest = len(gradients), (t - 1) % len(gradients)
+    n = len(products)
+    newest = (t - 1) % n
     last = torch.zeros(n, dtype=torch.float64)
     last[newest] = 1.0
     if t < n or n == 1:
         return last
     order = [(newest + 1 + k) % n for k in range(n)]
-    flat = torch.stack([gradients[k].double().reshape(-1) for k in order])
-    change = flat[1:] - flat[:-1]
-    square = change @ change.T
+    square = products[order][:, order].diff(dim=0).diff(dim=1)
     square = square / square.norm() + lam * torch.eye(n - 1, dtype=torch.float64)
     z, info = torch.linalg.solve_ex(square, torch.ones(n - 1, dtype=torch.float64))
     total = z.sum()

@@ -28,7 +28,8 @@ def test_every_step_ends_in_the_set(rule):
         assert abs(float(x.detach().sum()) - 1) <= 1e-12
     assert float(quadratic(x, target).detach()) < start
     if rule is optim.SGD:  # adaptive and sign steps have other fixed points
-        assert torch.allclose(x.detach(), pr.simplex(target), rtol=0, atol=1e-4)
+        # Each step contracts by 1 - 2 lr = 0.8, from a distance below 1: 0.8^50 = 1.4e-5.
+        assert torch.allclose(x.detach(), pr.simplex(target), rtol=0, atol=1.5e-5)
 
 
 def test_a_mapping_projects_its_parameters_alone():
