@@ -16,16 +16,16 @@ type Parallel = unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void, c_
 #[derive(Clone, Copy)]
 pub(super) struct Team {
     parallel: Parallel,
-    process: u32,
 }
 
 impl Team {
-    /// The loaded library, looked up once. None in a child made by fork: there the library waits
-    /// for threads that do not exist.
+    /// The loaded library, looked up once.
+    ///
+    /// Not for a child made by fork, whoever used the library before: there it waits for threads
+    /// that do not exist.
     pub fn find() -> Option<Self> {
         static FOUND: OnceLock<Option<Team>> = OnceLock::new();
-        let team = (*FOUND.get_or_init(Self::look_up))?;
-        (team.process == std::process::id()).then_some(team)
+        *FOUND.get_or_init(Self::look_up)
     }
 
     #[cfg(target_os = "linux")]
@@ -41,7 +41,7 @@ impl Team {
         };
         // SAFETY: a symbol of that name has had this type in every libgomp since GCC 4.9.
         let parallel = unsafe { std::mem::transmute::<*mut c_void, Option<Parallel>>(symbol) }?;
-        Some(Self { parallel, process: std::process::id() })
+        Some(Self { parallel })
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn every_member_works_and_a_panic_reaches_the_caller() {
-        let team = Team { parallel: in_turn, process: std::process::id() };
+        let team = Team { parallel: in_turn };
         let calls = AtomicUsize::new(0);
         team.run(3, || {
             calls.fetch_add(1, Ordering::Relaxed);

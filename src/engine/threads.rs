@@ -10,8 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 static CHOSEN: AtomicUsize = AtomicUsize::new(0);
-static FOLLOWED: OnceLock<fn() -> usize> = OnceLock::new();
+static FOLLOWED: OnceLock<Followed> = OnceLock::new();
 static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+
+struct Followed {
+    source: fn() -> usize,
+    /// Whose threads may be used: threads do not survive a fork.
+    process: u32,
+}
 
 struct Pool {
     process: u32,
@@ -27,7 +33,7 @@ pub fn set(threads: usize) {
 /// Follows the count of another library where neither [`set`] nor `THALWEG_NUM_THREADS` names one;
 /// `source` returns 0 while there is none. The first call stays.
 pub fn follow(source: fn() -> usize) {
-    FOLLOWED.get_or_init(|| source);
+    FOLLOWED.get_or_init(|| Followed { source, process: std::process::id() });
 }
 
 /// Threads a parallel region may use: [`set`], else `THALWEG_NUM_THREADS`, else [`follow`], else
@@ -43,7 +49,7 @@ pub fn count() -> usize {
     };
     known(CHOSEN.load(Ordering::Relaxed))
         .or_else(|| known(environment()))
-        .or_else(|| FOLLOWED.get().and_then(|source| known(source())))
+        .or_else(|| FOLLOWED.get().and_then(|followed| known((followed.source)())))
         .unwrap_or_else(|| {
             *AVAILABLE.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
         })
@@ -86,9 +92,11 @@ pub fn for_each(tasks: usize, work: impl Fn(usize) + Sync) {
     });
 }
 
-/// The threads of the library that is followed, while it is there.
+/// The threads of the library that is followed, while it is there, and this is the process that
+/// began to follow it.
 fn team() -> Option<Team> {
-    FOLLOWED.get().filter(|source| source() > 0).and_then(|_| Team::find())
+    let Followed { source, process } = FOLLOWED.get()?;
+    (*process == std::process::id() && source() > 0).then(Team::find).flatten()
 }
 
 /// Collects `work(task)` in the order of the tasks.

@@ -240,6 +240,27 @@ print(len(names), own)
     assert own == (0 if with_torch else 2)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_child_of_torch_s_threads_steps():
+    """torch has started its team, we have not used it yet, and only then comes the fork."""
+    code = """
+import os, signal, torch
+from thalweg.optim import SGD
+torch.set_num_threads(2)
+torch.randn(4_000_000).mul(2).sum()
+p = torch.nn.Parameter(torch.ones(1 << 20))
+p.grad = torch.ones(1 << 20)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    SGD([p], lr=0.5).step()
+    first, last = p[0].item(), p[-1].item()
+    os._exit(0 if first == last == 0.5 else 1)
+raise SystemExit(os.waitpid(child, 0)[1])
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
+
+
 def test_every_way_to_look_at_a_tensor_shows_the_same():
     """The C interface of torch, DLPack's exchange table, attributes: newer torch, older, oldest."""
     code = """
