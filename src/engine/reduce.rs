@@ -70,9 +70,11 @@ impl<A: Columns, B: Columns> Columns for (A, B) {
     fn row(self, i: usize) -> Self::Row {
         (self.0.row(i), self.1.row(i))
     }
-    /// Nothing: not every column of such a row need be read.
+    /// Of the first part: not every column after it need be read.
     #[inline(always)]
-    fn prefetch(self, _: usize) {}
+    fn prefetch(self, i: usize) {
+        self.0.prefetch(i);
+    }
 }
 
 /// Sum of squares, accumulated in f64.

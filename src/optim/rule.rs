@@ -519,6 +519,9 @@ fn counted<'s, F, const N: usize>(state: &'s mut [&mut [F]]) -> [&'s mut [F]; N]
 
 struct PrepareMeasure;
 
+/// Gradient, parameter and states.
+type MeasuredColumns<'c, F, const N: usize> = ([&'c [F]; 1], ([&'c [F]; 1], [&'c [F]; N]));
+
 struct Measuring<const N: usize, const K: usize, M>([Reduce; K], M);
 
 impl<F: Float> Probe<Lane<F>> for PrepareMeasure {
@@ -536,13 +539,13 @@ impl<const N: usize, const K: usize, M> Measuring<N, K, M> {
     fn quantity<F: Float, const AT: usize>(
         &self,
         reduce: Reduce,
-        columns: ([&[F]; 2], [&[F]; N]),
+        columns: MeasuredColumns<'_, F, N>,
     ) -> f64
     where
         M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K],
     {
         const { assert!(MAX_MEASURED <= 6) };
-        let quantity = |([x, g], states): ([F; 2], [F; N])| {
+        let quantity = |([g], ([x], states)): ([F; 1], ([F; 1], [F; N]))| {
             // Not a variable, which would come from memory inside a function of another SIMD level.
             (self.1)(Lane(x), Lane(g), states.map(Lane))[if AT < K { AT } else { 0 }]
         };
@@ -558,7 +561,7 @@ where
     M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync,
 {
     fn run(&self, x: &[F], g: &[F], state: &[&mut [F]], totals: &mut [f64; MAX_MEASURED]) {
-        let columns = ([x, g], std::array::from_fn::<&[F], N, _>(|n| &*state[n]));
+        let columns = ([g], ([x], std::array::from_fn::<&[F], N, _>(|n| &*state[n])));
         for (k, (reduce, total)) in self.0.iter().zip(totals).enumerate() {
             // A place known to the compiler: of the other quantities nothing is then computed.
             let value = match k {
