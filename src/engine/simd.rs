@@ -51,17 +51,16 @@ impl Level {
     }
 }
 
-/// Asks for the cache line of `data[index]`, which may lie beyond the end; a hint without effect on
-/// results.
+/// Asks for the cache line at an address, which may be any, before it is needed.
 #[inline(always)]
-pub fn prefetch<T>(data: &[T], index: usize) {
+pub fn prefetch(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: the instruction belongs to the baseline, and does not fault on any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(data.as_ptr().wrapping_add(index).cast()) };
+    // SAFETY: a hint of the baseline; no address makes it fault.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
     }
-    let _ = (data, index);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// Sum of the lanes, a power of two of at most 32, by a fixed tree: halves onto halves.

@@ -151,7 +151,8 @@ impl Step {
             for k in 0..if self.few { K } else { 0 } {
                 // The next block, one cache line after the other.
                 for line in (0..GROUP).step_by(64 / size_of::<[F; LANES]>()) {
-                    simd::prefetch(parts[k], BLOCK / LANES + group * GROUP + line);
+                    let next = BLOCK / LANES + group * GROUP + line;
+                    simd::prefetch(parts[k].as_ptr().wrapping_add(next).cast());
                 }
             }
             for g in 0..GROUP {

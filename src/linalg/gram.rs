@@ -209,7 +209,7 @@ fn triangle<F: Float, const R: usize, const N: usize, const FUSED: bool>(
         let mut x = [[0.0; N]; R];
         for a in 0..R {
             if ahead && v % (64 / size_of::<[F; N]>().min(64)) == 0 {
-                simd::prefetch(rows[a], vectors + v);
+                simd::prefetch(rows[a].as_ptr().wrapping_add(vectors + v).cast());
             }
             x[a] = widen(&rows[a][v]);
         }
