@@ -63,6 +63,92 @@ pub fn prefetch(address: *const u8) {
     let _ = address;
 }
 
+/// Sum of the lanes, a power of two of at most 32, by a fixed tree: halves onto halves.
+///
+/// Spelled in pairs: from plain arrays the compiler makes gathers, which wait for stores.
+#[inline(always)]
+pub fn fold<const N: usize>(v: &[f64; N]) -> f64 {
+    const { assert!(N.is_power_of_two() && N >= 2 && N <= 32) };
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_mm_add_pd, _mm_add_sd, _mm_cvtsd_f64, _mm_loadu_pd};
+        use std::arch::x86_64::{_mm_setzero_pd, _mm_unpackhi_pd};
+        // SAFETY: SSE2 belongs to the baseline; every load stays inside `v`.
+        unsafe {
+            let mut pairs = [_mm_setzero_pd(); 16];
+            for (pair, two) in pairs.iter_mut().zip(v.as_chunks::<2>().0) {
+                *pair = _mm_loadu_pd(two.as_ptr());
+            }
+            let mut width = N / 4;
+            while width > 0 {
+                for k in 0..width {
+                    pairs[k] = _mm_add_pd(pairs[k], pairs[k + width]);
+                }
+                width /= 2;
+            }
+            _mm_cvtsd_f64(_mm_add_sd(pairs[0], _mm_unpackhi_pd(pairs[0], pairs[0])))
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        let mut v = *v;
+        let mut width = N / 2;
+        while width > 0 {
+            for lane in 0..width {
+                v[lane] += v[lane + width];
+            }
+            width /= 2;
+        }
+        v[0]
+    }
+}
+
+/// Whether one number is below another, as a mask: what it keeps costs no branch, which the compiler
+/// would make of a `bool`.
+#[derive(Debug, Clone, Copy)]
+pub struct Below(
+    #[cfg(target_arch = "x86_64")] std::arch::x86_64::__m128d,
+    #[cfg(not(target_arch = "x86_64"))] bool,
+);
+
+impl Below {
+    /// a < b; false for NaN.
+    #[inline(always)]
+    pub fn new(a: f64, b: f64) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_mm_cmplt_sd, _mm_set_sd};
+            // SAFETY: SSE2 belongs to the baseline.
+            Self(unsafe { _mm_cmplt_sd(_mm_set_sd(a), _mm_set_sd(b)) })
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Self(a < b)
+    }
+
+    /// `x` where it holds, else 0.
+    #[inline(always)]
+    pub fn keep(self, x: f64) -> f64 {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_mm_and_pd, _mm_cvtsd_f64, _mm_set_sd};
+            // SAFETY: as above.
+            unsafe { _mm_cvtsd_f64(_mm_and_pd(self.0, _mm_set_sd(x))) }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        f64::from_bits(x.to_bits() & u64::from(self.0).wrapping_neg())
+    }
+
+    /// 1 where it holds, else 0.
+    #[inline(always)]
+    pub fn count(self) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        return unsafe { std::arch::x86_64::_mm_movemask_pd(self.0) } as usize & 1;
+        #[cfg(not(target_arch = "x86_64"))]
+        usize::from(self.0)
+    }
+}
+
 /// A computation to compile for every level. Mark `run` and all it calls `#[inline(always)]`, or
 /// the compiler may leave parts of it at the baseline.
 pub trait Kernel {
@@ -104,4 +190,27 @@ pub fn dispatch_at<K: Kernel>(level: Level, kernel: K) -> K::Output {
     }
     let _ = level;
     kernel.run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fold_adds_halves_onto_halves() {
+        let v: [f64; 8] = [1.0, 1e16, -1.0, 3.0, 1e-3, -1e16, 7.0, 0.5];
+        let pairs = [v[0] + v[4], v[1] + v[5], v[2] + v[6], v[3] + v[7]];
+        assert_eq!(fold(&v), (pairs[0] + pairs[2]) + (pairs[1] + pairs[3]));
+        assert_eq!(fold(&[1.5, 2.0]), 3.5);
+        assert_eq!(fold(&std::array::from_fn::<f64, 32, _>(|i| i as f64)), 496.0);
+    }
+
+    #[test]
+    fn below_keeps_what_it_should() {
+        for (a, b) in [(1.0, 2.0), (2.0, 1.0), (1.0, 1.0), (f64::NAN, 1.0), (0.0, -0.0)] {
+            let below = Below::new(a, b);
+            assert_eq!(below.count(), usize::from(a < b));
+            assert_eq!(below.keep(-3.5), if a < b { -3.5 } else { 0.0 });
+        }
+    }
 }

@@ -5,13 +5,13 @@
 //! Every sum runs in f64 over the rows in order and is rounded once, so that the bits depend
 //! neither on threads nor on SIMD. Cost O(m d).
 
-use super::gram::{BLOCK, fold};
+use super::gram::{BLOCK, FEW, LANES};
 use crate::engine::real::Float;
 use crate::engine::simd::{self, Kernel};
 use crate::engine::threads;
 
-/// Lanes of the sum of squares: enough to hide the latency of additions.
-const SQUARES: usize = 32;
+/// Vectors of the sum of squares: enough to hide the latency of additions.
+const GROUP: usize = 4;
 
 /// Writes the sum of the rows times their weights, computed in f64 and rounded once; returns its
 /// squared length. Rows of weight zero are not read.
@@ -21,14 +21,15 @@ pub fn combine<F: Float>(rows: &[&[F]], weights: &[f64], out: &mut [F]) -> f64 {
     let used: Vec<(&[F], f64)> =
         rows.iter().zip(weights).filter(|(_, w)| **w != 0.0).map(|(r, w)| (*r, *w)).collect();
     let columns = out.len().div_ceil(64 * BLOCK).max(1) * BLOCK;
-    let mut squares = vec![0.0; out.len().div_ceil(columns)];
-    let tasks = std::sync::Mutex::new(&mut squares);
-    threads::for_each_chunk(out, columns, |task, out| {
-        let square = simd::dispatch(Combine { rows: &used, start: task * columns, out });
-        // A panic elsewhere ends the call; its poison says nothing about this slot.
-        tasks.lock().unwrap_or_else(|poisoned| poisoned.into_inner())[task] = square;
+    let mut parts: Vec<(&mut [F], f64)> = out.chunks_mut(columns).map(|out| (out, 0.0)).collect();
+    // From the end: the pass over the rows that went before left their ends in the cache.
+    parts.reverse();
+    let last = parts.len().saturating_sub(1);
+    threads::for_each_chunk(&mut parts, 1, |task, part| {
+        let (out, square) = &mut part[0];
+        *square = simd::dispatch(Combine { rows: &used, start: (last - task) * columns, out });
     });
-    squares.iter().sum()
+    parts.iter().rev().map(|(_, square)| square).sum()
 }
 
 struct Combine<'a, F> {
@@ -42,63 +43,137 @@ impl<F: Float> Kernel for Combine<'_, F> {
 
     #[inline(always)]
     fn run(self) -> f64 {
-        let mut squares = [0.0; SQUARES];
-        let mut sums = Aligned([0.0; BLOCK]);
+        let mut sums = Aligned([[0.0; LANES]; BLOCK / LANES]);
+        let mut squares = [[0.0; LANES]; GROUP];
         for (index, out) in self.out.chunks_mut(BLOCK).enumerate() {
             let start = self.start + index * BLOCK;
-            let sums = &mut sums.0[..out.len()];
-            sums.fill(0.0);
-            let (fours, rest) = self.rows.as_chunks::<4>();
-            let (twos, rest) = rest.as_chunks::<2>();
-            fours.iter().for_each(|rows| add_four(rows, start, sums));
-            twos.iter().for_each(|rows| add_two(rows, start, sums));
-            rest.iter().for_each(|row| add_one(row, start, sums));
-            for (to, from) in out.iter_mut().zip(&*sums) {
-                *to = F::from_f64(*from);
-            }
-            let (vectors, tail) = sums.as_chunks::<SQUARES>();
-            for vector in vectors {
-                for (square, x) in squares.iter_mut().zip(vector) {
-                    *square += x * x;
+            let whole = out.len() - out.len() % (GROUP * LANES);
+            let (out, tail) = out.split_at_mut(whole);
+            let (out, _) = out.as_chunks_mut();
+            let mut rest = self.rows;
+            let mut first = true;
+            // Eight rows at a time, then four, two and one.
+            loop {
+                let taken = match rest.len() {
+                    0 if first => 0,
+                    0 => break,
+                    1 => 1,
+                    2 | 3 => 2,
+                    4..8 => 4,
+                    _ => 8,
+                };
+                let (rows, left) = rest.split_at(taken);
+                let few = self.rows.len() <= FEW;
+                let step = Step { start, first, last: left.is_empty(), few };
+                match rows.len() {
+                    0 => step.run::<F, 0>(rows, &mut sums.0, out, &mut squares),
+                    1 => step.run::<F, 1>(rows, &mut sums.0, out, &mut squares),
+                    2 => step.run::<F, 2>(rows, &mut sums.0, out, &mut squares),
+                    4 => step.run::<F, 4>(rows, &mut sums.0, out, &mut squares),
+                    _ => step.run::<F, 8>(rows, &mut sums.0, out, &mut squares),
+                }
+                (rest, first) = (left, false);
+                if rest.is_empty() {
+                    break;
                 }
             }
-            for (square, x) in squares.iter_mut().zip(tail) {
-                *square += x * x;
+            for (k, out) in tail.iter_mut().enumerate() {
+                let mut sum = 0.0;
+                for (row, w) in self.rows {
+                    sum += w * row[start + whole + k].to_f64();
+                }
+                *out = F::from_f64(sum);
+                squares[k / LANES][k % LANES] += sum * sum;
             }
         }
-        fold(squares)
+        let mut lanes = [0.0; GROUP * LANES];
+        for (to, from) in lanes.iter_mut().zip(squares.as_flattened()) {
+            *to = *from;
+        }
+        simd::fold(&lanes)
     }
 }
 
 /// Whole vectors lie in whole cache lines.
 #[repr(align(64))]
-struct Aligned([f64; BLOCK]);
+struct Aligned([[f64; LANES]; BLOCK / LANES]);
 
-/// Adds the weighted rows to `sums`, one after the other. (Spelled out: an inner loop over the
-/// rows is not vectorised, and neither are indices that the compiler has to check.)
-#[inline(always)]
-fn add_four<F: Float>(rows: &[(&[F], f64); 4], start: usize, sums: &mut [f64]) {
-    let [a, b, c, d] = rows.map(|(row, _)| &row[start..start + sums.len()]);
-    let [p, q, r, s] = rows.map(|(_, w)| w);
-    for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
-        let two = (*sum + p * a.to_f64()) + q * b.to_f64();
-        *sum = (two + r * c.to_f64()) + s * d.to_f64();
-    }
+/// One pass over the columns of a block from `start` on, with a few of the rows.
+#[derive(Clone, Copy)]
+struct Step {
+    start: usize,
+    /// Whether the sums begin here.
+    first: bool,
+    /// Whether they end here.
+    last: bool,
+    /// Whether the rows are few, and so long as a rule that they come from memory.
+    few: bool,
 }
 
-#[inline(always)]
-fn add_two<F: Float>(rows: &[(&[F], f64); 2], start: usize, sums: &mut [f64]) {
-    let [a, b] = rows.map(|(row, _)| &row[start..start + sums.len()]);
-    let [p, q] = rows.map(|(_, w)| w);
-    for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-        *sum = (*sum + p * a.to_f64()) + q * b.to_f64();
+impl Step {
+    #[inline(always)]
+    fn run<F: Float, const K: usize>(
+        self,
+        rows: &[(&[F], f64)],
+        sums: &mut [[f64; LANES]],
+        out: &mut [[F; LANES]],
+        squares: &mut [[f64; LANES]; GROUP],
+    ) {
+        match (self.first, self.last) {
+            (true, true) => self.add::<F, K, true, true>(rows, sums, out, squares),
+            (true, false) => self.add::<F, K, true, false>(rows, sums, out, squares),
+            (false, true) => self.add::<F, K, false, true>(rows, sums, out, squares),
+            (false, false) => self.add::<F, K, false, false>(rows, sums, out, squares),
+        }
     }
-}
 
-#[inline(always)]
-fn add_one<F: Float>((row, w): &(&[F], f64), start: usize, sums: &mut [f64]) {
-    for (sum, x) in sums.iter_mut().zip(&row[start..]) {
-        *sum += w * x.to_f64();
+    /// Adds `K` weighted rows to the sums, one after the other; rounds and squares those that end.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // it walks several arrays at once
+    fn add<F: Float, const K: usize, const FIRST: bool, const LAST: bool>(
+        self,
+        rows: &[(&[F], f64)],
+        sums: &mut [[f64; LANES]],
+        out: &mut [[F; LANES]],
+        squares: &mut [[f64; LANES]; GROUP],
+    ) {
+        let vectors = out.len();
+        let sums = &mut sums[..vectors];
+        let mut parts: [&[[F; LANES]]; K] = [&[]; K];
+        let mut weights = [0.0; K];
+        for k in 0..K {
+            let (row, w) = rows[k];
+            parts[k] = &row[self.start..].as_chunks().0[..vectors];
+            weights[k] = w;
+        }
+        let mut local = *squares;
+        for group in 0..vectors / GROUP {
+            for k in 0..if self.few { K } else { 0 } {
+                // The next block, one cache line after the other.
+                for line in (0..GROUP).step_by(64 / size_of::<[F; LANES]>()) {
+                    let next = BLOCK / LANES + group * GROUP + line;
+                    simd::prefetch(parts[k].as_ptr().wrapping_add(next).cast());
+                }
+            }
+            for g in 0..GROUP {
+                let v = group * GROUP + g;
+                let mut sum = if FIRST { [0.0; LANES] } else { sums[v] };
+                for k in 0..K {
+                    for lane in 0..LANES {
+                        sum[lane] += weights[k] * parts[k][v][lane].to_f64();
+                    }
+                }
+                if LAST {
+                    for lane in 0..LANES {
+                        out[v][lane] = F::from_f64(sum[lane]);
+                        local[g][lane] += sum[lane] * sum[lane];
+                    }
+                } else {
+                    sums[v] = sum;
+                }
+            }
+        }
+        *squares = local;
     }
 }
 

@@ -14,9 +14,10 @@ use std::ops::Range;
 
 /// Lanes of a sum over columns.
 pub(super) const LANES: usize = 8;
-/// Columns taken at a time: those of eight rows stay in the first cache while every pair meets,
-/// and the prefetcher of the processor fetches the next ones meanwhile.
+/// Columns taken at a time: those of eight rows stay in the first cache while every pair meets.
 pub(super) const BLOCK: usize = 512;
+/// Rows that the prefetcher of the processor follows by itself, and whose block fits the first cache.
+pub(super) const FEW: usize = 8;
 /// Rows of a tile of accumulators where there are 32 vector registers.
 const TILE: usize = 4;
 
@@ -84,18 +85,24 @@ impl<F: Float, const T: usize, const N: usize, const FUSED: bool> Kernel
     fn run(self) -> Vec<f64> {
         let m = self.rows.len();
         let mut gram = vec![0.0; packed(m)];
+        let mut views: Vec<&[[F; N]]> = Vec::with_capacity(m);
+        let mut rest = vec![[F::default(); N]; m];
+        // Many rows share the second cache; longer sums are then folded less often.
+        let block = if m > FEW { 2 * BLOCK } else { BLOCK };
         let mut start = self.range.start;
         while start < self.range.end {
-            let end = self.range.end.min(start + BLOCK);
+            let end = self.range.end.min(start + block);
             let whole = end - (end - start) % N;
-            self.add_block(&mut gram, |row| self.rows[row][start..whole].as_chunks().0);
+            views.clear();
+            views.extend(self.rows.iter().map(|row| row[start..whole].as_chunks().0));
+            add_block::<F, T, N, FUSED>(&mut gram, &views);
             if whole < end {
                 // The columns that do not fill a vector, with zeros behind them.
-                let mut rest = vec![[F::default(); N]; m];
                 for (rest, row) in rest.iter_mut().zip(self.rows) {
                     rest[..end - whole].copy_from_slice(&row[whole..end]);
                 }
-                self.add_block(&mut gram, |row| &rest[row..=row]);
+                let tails: Vec<&[[F; N]]> = rest.iter().map(std::slice::from_ref).collect();
+                add_block::<F, T, N, FUSED>(&mut gram, &tails);
             }
             start = end;
         }
@@ -103,71 +110,75 @@ impl<F: Float, const T: usize, const N: usize, const FUSED: bool> Kernel
     }
 }
 
-impl<F: Float, const T: usize, const N: usize, const FUSED: bool> Part<'_, F, T, N, FUSED> {
-    #[inline(always)]
-    fn add_block<'b>(&self, gram: &mut [f64], row: impl Fn(usize) -> &'b [[F; N]])
-    where
-        F: 'b,
-    {
-        let m = self.rows.len();
-        for i in (0..m).step_by(T) {
-            // The last tile may have fewer rows.
-            match m - i {
-                1 => add_tiles::<F, 1, T, N, FUSED>(gram, i, &row),
-                2 => add_tiles::<F, 2, T, N, FUSED>(gram, i, &row),
-                3 if T > 2 => add_tiles::<F, 3, T, N, FUSED>(gram, i, &row),
-                _ => add_tiles::<F, T, T, N, FUSED>(gram, i, &row),
-            }
+// What runs for every vector is written as loops over fixed ranges: the closures of `map` and
+// `from_fn` are not inlined for certain, and left outside they are compiled for the baseline.
+
+#[inline(always)]
+fn add_block<F: Float, const T: usize, const N: usize, const FUSED: bool>(
+    gram: &mut [f64],
+    rows: &[&[[F; N]]],
+) {
+    for i in (0..rows.len()).step_by(T) {
+        // The last tile may have fewer rows.
+        match rows.len() - i {
+            1 => add_tiles::<F, 1, T, N, FUSED>(gram, i, rows),
+            2 => add_tiles::<F, 2, T, N, FUSED>(gram, i, rows),
+            3 if T > 2 => add_tiles::<F, 3, T, N, FUSED>(gram, i, rows),
+            _ => add_tiles::<F, T, T, N, FUSED>(gram, i, rows),
         }
     }
 }
 
 /// Adds the products of the `R` rows from `i` on with the rows before them and with one another.
 #[inline(always)]
-fn add_tiles<
-    'b,
-    F: Float + 'b,
-    const R: usize,
-    const T: usize,
-    const N: usize,
-    const FUSED: bool,
->(
+fn add_tiles<F: Float, const R: usize, const T: usize, const N: usize, const FUSED: bool>(
     gram: &mut [f64],
     i: usize,
-    row: &impl Fn(usize) -> &'b [[F; N]],
+    rows: &[&[[F; N]]],
 ) {
-    let left: [&[[F; N]]; R] = std::array::from_fn(|a| row(i + a));
+    let left = cut::<_, R>(rows, i);
     for j in (0..i).step_by(T) {
-        let sums = tile::<F, R, T, N, FUSED>(&left, &std::array::from_fn(|b| row(j + b)));
-        for (a, sums) in sums.iter().enumerate() {
-            for (to, sum) in gram[packed(i + a) + j..][..T].iter_mut().zip(sums) {
-                *to += sum;
+        let sums = tile::<F, R, T, N, FUSED>(left, cut(rows, j));
+        for a in 0..R {
+            for b in 0..T {
+                gram[packed(i + a) + j + b] += sums[a][b];
             }
         }
     }
-    let sums = triangle::<F, R, N, FUSED>(&left);
-    for (a, sums) in sums.iter().enumerate() {
-        for (to, sum) in gram[packed(i + a) + i..][..=a].iter_mut().zip(sums) {
-            *to += sum;
+    let sums = triangle::<F, R, N, FUSED>(left, rows.len() > FEW);
+    for a in 0..R {
+        for b in 0..=a {
+            gram[packed(i + a) + i + b] += sums[a][b];
         }
     }
 }
 
+/// `R` rows from `i` on, of lengths that the compiler sees to be equal: no bound is checked later.
+#[inline(always)]
+fn cut<'a, V, const R: usize>(rows: &[&'a [V]], i: usize) -> [&'a [V]; R] {
+    let vectors = rows[0].len();
+    let mut out: [&[V]; R] = [&[]; R];
+    for a in 0..R {
+        out[a] = &rows[i + a][..vectors];
+    }
+    out
+}
+
 /// Inner products of `R` rows with `T` rows.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // they walk several arrays at once
 fn tile<F: Float, const R: usize, const T: usize, const N: usize, const FUSED: bool>(
-    left: &[&[[F; N]]; R],
-    right: &[&[[F; N]]; T],
+    left: [&[[F; N]]; R],
+    right: [&[[F; N]]; T],
 ) -> [[f64; T]; R] {
-    let vectors = left[0].len();
-    // Lengths that the compiler sees, so that no bound is checked inside.
-    let left: [&[[F; N]]; R] = std::array::from_fn(|a| &left[a][..vectors]);
-    let right: [&[[F; N]]; T] = std::array::from_fn(|b| &right[b][..vectors]);
     let mut sums = [[[0.0; N]; T]; R];
-    for v in 0..vectors {
-        let x: [[f64; N]; R] = std::array::from_fn(|a| left[a][v].map(F::to_f64));
+    for v in 0..left[0].len() {
+        let mut x = [[0.0; N]; R];
+        for a in 0..R {
+            x[a] = widen(&left[a][v]);
+        }
         for b in 0..T {
-            let y = right[b][v].map(F::to_f64);
+            let y = widen(&right[b][v]);
             for a in 0..R {
                 sums[a][b] = add_product::<N, FUSED>(x[a], y, sums[a][b]);
             }
@@ -178,23 +189,30 @@ fn tile<F: Float, const R: usize, const T: usize, const N: usize, const FUSED: b
     let mut out = [[0.0; T]; R];
     for a in 0..R {
         for b in 0..T {
-            out[a][b] = fold(sums[a][b]);
+            out[a][b] = simd::fold(&sums[a][b]);
         }
     }
     out
 }
 
-/// Inner products of `R` rows with one another, the lower triangle.
+/// Inner products of `R` rows with one another, the lower triangle. The last work on these rows in
+/// a block, it asks for their next one where they are `ahead` of the processor's own prefetcher.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // they walk several arrays at once
 fn triangle<F: Float, const R: usize, const N: usize, const FUSED: bool>(
-    rows: &[&[[F; N]]; R],
+    rows: [&[[F; N]]; R],
+    ahead: bool,
 ) -> [[f64; R]; R] {
     let vectors = rows[0].len();
-    let rows: [&[[F; N]]; R] = std::array::from_fn(|a| &rows[a][..vectors]);
     let mut sums = [[[0.0; N]; R]; R];
-    #[allow(clippy::needless_range_loop)] // it walks every row at once
     for v in 0..vectors {
-        let x: [[f64; N]; R] = std::array::from_fn(|a| rows[a][v].map(F::to_f64));
+        let mut x = [[0.0; N]; R];
+        for a in 0..R {
+            if ahead && v % (64 / size_of::<[F; N]>().min(64)) == 0 {
+                simd::prefetch(rows[a].as_ptr().wrapping_add(vectors + v).cast());
+            }
+            x[a] = widen(&rows[a][v]);
+        }
         for a in 0..R {
             for b in 0..=a {
                 sums[a][b] = add_product::<N, FUSED>(x[a], x[b], sums[a][b]);
@@ -205,8 +223,18 @@ fn triangle<F: Float, const R: usize, const N: usize, const FUSED: bool>(
     let mut out = [[0.0; R]; R];
     for a in 0..R {
         for b in 0..=a {
-            out[a][b] = fold(sums[a][b]);
+            out[a][b] = simd::fold(&sums[a][b]);
         }
+    }
+    out
+}
+
+#[inline(always)]
+#[allow(clippy::needless_range_loop)] // lane by lane
+fn widen<F: Float, const N: usize>(x: &[F; N]) -> [f64; N] {
+    let mut out = [0.0; N];
+    for lane in 0..N {
+        out[lane] = x[lane].to_f64();
     }
     out
 }
@@ -223,19 +251,6 @@ fn add_product<const N: usize, const FUSED: bool>(
             if FUSED { x[lane].mul_add(y[lane], sum[lane]) } else { sum[lane] + x[lane] * y[lane] };
     }
     sum
-}
-
-/// A fixed tree over the lanes: halves onto halves.
-#[inline(always)]
-pub(super) fn fold<const N: usize>(mut v: [f64; N]) -> f64 {
-    let mut width = N / 2;
-    while width > 0 {
-        for lane in 0..width {
-            v[lane] += v[lane + width];
-        }
-        width /= 2;
-    }
-    v[0]
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ impl L0Ball {
 
 impl Set for L0Ball {
     fn project(&self, x: &mut [f64], memory: &mut Memory) -> f64 {
-        let Memory { values, others } = memory;
+        let Memory { values, others, .. } = memory;
         others.clear();
         others.extend_from_slice(x);
         self.clear(others, x, values);

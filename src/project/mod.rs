@@ -53,6 +53,8 @@ pub struct Memory {
     pub values: Vec<f64>,
     /// More of them.
     pub others: Vec<f64>,
+    /// Pools of entries.
+    pub blocks: isotonic::Blocks,
 }
 
 /// A set to project onto, or a function with a proximal map.

@@ -32,9 +32,6 @@ impl<const ABS: bool> Kernel for Find<'_, ABS> {
     fn run(self) -> (f64, f64) {
         let Self { x, s, kept } = self;
         let top = largest::<ABS>(x);
-        if kept.len() < x.len() {
-            kept.resize(x.len(), 0.0);
-        }
         let mut count = filter::<ABS>(x, top, -s, kept);
         let mut rounds = 0;
         loop {
@@ -74,7 +71,7 @@ fn largest<const ABS: bool>(x: &[f64]) -> f64 {
 
 /// Keeps x - top where that is above `floor`. Whole chunks are skipped: few survive as a rule.
 #[inline(always)]
-fn filter<const ABS: bool>(x: &[f64], top: f64, floor: f64, kept: &mut [f64]) -> usize {
+fn filter<const ABS: bool>(x: &[f64], top: f64, floor: f64, kept: &mut Vec<f64>) -> usize {
     let (chunks, tail) = x.as_chunks::<LANES>();
     let mut count = 0;
     for chunk in chunks {
@@ -83,12 +80,18 @@ fn filter<const ABS: bool>(x: &[f64], top: f64, floor: f64, kept: &mut [f64]) ->
             any |= size::<ABS>(x) - top > floor;
         }
         if any {
+            if kept.len() < count + LANES {
+                grow(kept);
+            }
             for &x in chunk {
                 let d = size::<ABS>(x) - top;
                 kept[count] = d;
                 count += usize::from(d > floor);
             }
         }
+    }
+    if kept.len() < count + LANES {
+        grow(kept);
     }
     for &x in tail {
         let d = size::<ABS>(x) - top;
@@ -98,6 +101,12 @@ fn filter<const ABS: bool>(x: &[f64], top: f64, floor: f64, kept: &mut [f64]) ->
         }
     }
     count
+}
+
+/// Room for more values; few survive as a rule, so not for all of them at once.
+#[cold]
+fn grow(kept: &mut Vec<f64>) {
+    kept.resize((2 * kept.len()).max(512), 0.0);
 }
 
 #[inline(always)]

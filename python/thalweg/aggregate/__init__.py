@@ -9,6 +9,7 @@ magnitude; `MConFIG`, `scalarize.FAMO` where a backward pass is what costs; `PCD
 leads; `Krum`, `TrimmedMean` against corrupt gradients. `conflict` shows whether any is needed.
 """
 
+from thalweg.aggregate import scalarize
 from thalweg.aggregate._backward import backward, mtl_backward
 from thalweg.aggregate._base import Aggregator
 from thalweg.aggregate._gramian import gramian
@@ -78,4 +79,5 @@ __all__ = [
     "gramian",
     "mtl_backward",
     "orthogonal",
+    "scalarize",
 ]

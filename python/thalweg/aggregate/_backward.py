@@ -13,6 +13,7 @@ from thalweg.aggregate._base import Aggregator, Linear, Weighted, choice
 from thalweg.aggregate._rows import Rows
 
 _HELD = 1 << 28  # bytes of Jacobian that memory="auto" holds
+_UNREACHED = "losses must depend on params, got none that does; check the graph"
 _BLOCK = 1 << 26  # bytes of Jacobian held at a time where only the Gramian is needed
 
 
@@ -59,7 +60,10 @@ def backward(
     Raises
     ------
     ValueError
-        If there is no loss, no trainable parameter, or `memory="gramian"` does not suit.
+        If there is no loss, no trainable parameter, none that a loss reaches, or `memory="gramian"`
+        does not suit.
+    TypeError
+        If `aggregator` is not one.
 
     Notes
     -----
@@ -75,6 +79,7 @@ def backward(
     >>> x.grad.tolist()
     [0.0, 0.5]
     """
+    _check_aggregator(aggregator)
     vector = vectorised(losses)
     wanted = trainable(params)
     m = len(vector)
@@ -94,6 +99,8 @@ def backward(
         assert isinstance(aggregator, Weighted)
         gramian = _gramian(scaled, wanted, chunk_size, _scale(scaler), sync, aggregator)
         weights = aggregator.weights(gramian)
+        if aggregator._vanishes(gramian, weights):
+            weights = np.zeros_like(weights)
         total = scaled @ scaled.new_tensor(weights)
         total.backward(inputs=wanted, retain_graph=retain_graph)
         return
@@ -146,6 +153,7 @@ def mtl_backward(
     [1.5, 3.0, 3.0]
     """
     torch = require("torch")
+    _check_aggregator(aggregator)
     vector = vectorised(losses)
     m = len(vector)
     heads = [list(params) for params in tasks_params]
@@ -179,6 +187,14 @@ def mtl_backward(
         store(param, _averaged(gradient, sync))
 
 
+def _check_aggregator(aggregator: Any) -> None:
+    if not callable(aggregator) or isinstance(aggregator, type):
+        given = aggregator if isinstance(aggregator, type) else type(aggregator)
+        raise TypeError(
+            f"aggregator must be an Aggregator, got {given.__name__}; pass UPGrad() for one"
+        )
+
+
 def _scale(scaler: Any) -> float:
     return 1.0 if scaler is None else float(scaler.get_scale())
 
@@ -194,7 +210,7 @@ def _apply(
     """Aggregate Jacobians and store the result."""
     reached = [(p, j) for p, j in zip(params, found) if j is not None]
     if not reached:
-        raise ValueError("losses must depend on params, got none that does; check the graph")
+        raise ValueError(_UNREACHED)
     scale = _scale(scaler)
     rows = []
     for _, jacobian in reached:
@@ -224,11 +240,15 @@ def _gramian(
     total = np.zeros((m, m))
     if isinstance(aggregator, Linear):
         return total  # its weights do not depend on it
+    none = True
     for group in groups(params, m, _BLOCK):
         found = jacobians(losses, group, chunk_size, retain_graph=True)
         reached = [jacobian for jacobian in found if jacobian is not None]
         if reached:
             total += Rows(reached).gramian()
+            none = False
+    if none:
+        raise ValueError(_UNREACHED)
     total /= scale * scale
     if sync is None:
         return total

@@ -13,6 +13,10 @@ import numpy.typing as npt
 
 from thalweg.aggregate._rows import Rows, Vector, is_tensor
 
+# A combination of rows is shorter than this times them only by rounding of their float64 Gramian
+# (1e-8), as far as that alone can tell.
+_RESOLVED = 1e-7
+
 
 class Aggregator(ABC):
     """Turns a Jacobian, a gradient a row, into one update direction.
@@ -97,6 +101,13 @@ class Weighted(Aggregator):
         if self._zeros:
             below = 1e-10 * float(np.abs(weights) @ np.sqrt(np.diag(gramian)))
         return rows.combine(weights, below)
+
+    def _vanishes(self, gramian: Vector, weights: Vector) -> bool:
+        """Whether an update that may be zero is, as far as a Gramian resolves it."""
+        if not self._zeros or not np.isfinite(weights).all():
+            return False
+        size = float(np.abs(weights) @ np.sqrt(np.diag(gramian)))
+        return float(weights @ gramian @ weights) <= (_RESOLVED * size) ** 2
 
     def weights(self, gramian: Any) -> Any:
         """Weights of the rows.

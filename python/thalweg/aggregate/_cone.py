@@ -19,9 +19,13 @@ _CONFLICT = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 1e-6}
 class Cone(Weighted):
     """Projections onto the cone that conflicts with no row, summed where `_each`."""
 
+    _zeros = True
     _each: bool
     preference: Vector | None
     compat: str | None
+
+    def _vanishes(self, gramian: Vector, weights: Vector) -> bool:
+        return self.compat is None and super()._vanishes(gramian, weights)
 
     def _aggregate(self, rows: Rows) -> Any:
         gramian = rows.gramian()

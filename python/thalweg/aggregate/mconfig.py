@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from thalweg import _core
-from thalweg.aggregate._base import Aggregator, integer, number, same_losses
+from thalweg.aggregate._base import Aggregator, integer, number
 from thalweg.aggregate._rows import Block, Native, Rows, is_tensor
 from thalweg.aggregate._state import column, finite, kept, sharing, zeros
 from thalweg.aggregate.config import ConFIG
@@ -110,7 +110,11 @@ class MConFIG(Aggregator):
         return self._advance(rows, [index])
 
     def _aggregate(self, rows: Rows) -> Any:
-        same_losses(self.n_losses, rows.m, "MConFIG")
+        if rows.m != self.n_losses:
+            raise ValueError(
+                f"the number of rows of the Jacobian must be n_losses = {self.n_losses}, "
+                f"got {rows.m}; give one gradient for each loss, or pass them to step one by one"
+            )
         return self._advance(rows, list(range(rows.m)))
 
     def _advance(self, rows: Rows, losses: list[int]) -> Any:

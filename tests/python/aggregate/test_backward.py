@@ -255,6 +255,37 @@ def test_hundreds_of_losses_by_the_gramian_alone(m):
         assert (unit @ found[0]).min() >= -1e-9 * size
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("make", [ag.UPGrad, ag.DualProj, ag.MGDA])
+def test_a_stationary_point_gives_exact_zeros_from_the_gramian_too(make, dtype):
+    torch.manual_seed(3)
+    # 14 gradients in 5 dimensions that span them positively, of lengths over six decades.
+    half = torch.randn(7, 5, dtype=dtype) * torch.logspace(-3, 3, 7, dtype=dtype)[:, None]
+    rows = torch.cat([half, -half * 2.0 ** torch.randint(-3, 4, (7, 1))])  # exactly opposite
+    x = torch.zeros(5, dtype=dtype, requires_grad=True)
+    for memory in ("jacobian", "gramian"):
+        x.grad = None
+        ag.backward(rows @ x, [x], make(), memory=memory)
+        assert x.grad is not None
+        assert not x.grad.any(), memory
+
+
+@pytest.mark.parametrize("make", [ag.UPGrad, ag.DualProj, ag.MGDA])
+def test_a_short_update_is_not_taken_for_zero(make):
+    # Nearly opposite: the update is 1e-5 of what it is combined of.
+    x = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    rows = torch.tensor([[1.0, 1e-5], [-1.0, 1e-5]], dtype=torch.float64)
+    found = []
+    for memory in ("jacobian", "gramian"):
+        x.grad = None
+        ag.backward(rows @ x, [x], make(), memory=memory)
+        assert x.grad is not None
+        found.append(x.grad.numpy())
+    assert found[1][1] > 9e-6
+    assert abs(found[1][0]) < 1e-10
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-10)
+
+
 @pytest.mark.parametrize("aggregator", [ag.Mean, ag.UPGrad, ag.ConFIG])
 @pytest.mark.parametrize("several", [False, True])
 def test_mtl_backward_equals_backward_on_the_trunk(aggregator, several):
@@ -304,6 +335,7 @@ def test_bad_calls_are_refused_before_grad_is_written():
     model, losses = problem()
     params = list(model.parameters())
     values = losses()
+    lone = torch.ones(2, dtype=torch.float64, requires_grad=True)
     cases = [
         (lambda: ag.backward([], params, ag.Mean()), "losses must be at least 1"),
         (
@@ -312,6 +344,11 @@ def test_bad_calls_are_refused_before_grad_is_written():
         ),
         (lambda: ag.backward(torch.ones(3), params, ag.Mean()), "must be differentiable"),
         (lambda: ag.backward(values, [], ag.Mean()), "params must hold a tensor"),
+        (
+            lambda: ag.backward(values, [lone], ag.UPGrad(), memory="gramian"),
+            "losses must depend on params",
+        ),
+        (lambda: ag.backward(values, [lone], ag.UPGrad()), "losses must depend on params"),
         (lambda: ag.backward(values, params, ag.Mean(), memory="low"), "memory must be one of"),
         (
             lambda: ag.backward(values, params, ag.TrimmedMean(1), memory="gramian"),
@@ -335,6 +372,9 @@ def test_bad_calls_are_refused_before_grad_is_written():
     for call, message in cases:
         with pytest.raises(ValueError, match=message):
             call()
+    for other in (ag.Mean, "UPGrad"):
+        with pytest.raises(TypeError, match="aggregator must be an Aggregator"):
+            ag.backward(values, params, other)
     with pytest.raises(TypeError, match="params must be tensors"):
         ag.backward(values, [np.ones(3)], ag.Mean())
     assert all(p.grad is None for p in params)

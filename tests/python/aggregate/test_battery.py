@@ -273,7 +273,7 @@ def test_bad_arguments_are_refused(make, message):
         (lambda: ag.Krum(2), 4, "must be at least 5, got 4"),
         (lambda: ag.PCD([0.1]), 3, "tau must be a number or 2 values"),
         (lambda: ag.PCGrad(orders=[[0, 1], [1, 0]]), 3, "orders must be 3 permutations"),
-        (lambda: ag.MConFIG(2), 3, "must be 2, as in earlier calls"),
+        (lambda: ag.MConFIG(2), 3, "must be n_losses = 2"),
     ],
 )
 def test_wrong_numbers_of_losses_are_refused(make, m, message):

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.aggregate._base import integer, number, same_losses, vector
+from thalweg.aggregate._base import integer, number, vector
 from thalweg.aggregate.scalarize._losses import as_vector
 
 
@@ -63,7 +63,11 @@ class FAMO:
         self.weight_decay = number(weight_decay, "weight_decay", 0.0)
         given = vector(minimum, "minimum")
         self.minimum = np.zeros(n_losses) if given is None else given
-        same_losses(self.n_losses, len(self.minimum), "FAMO")
+        if len(self.minimum) != self.n_losses:
+            raise ValueError(
+                f"minimum must be of length {self.n_losses}, the number of losses, "
+                f"got {len(self.minimum)}; give one bound for each"
+            )
         self.eps = number(eps, "eps", 0.0)
         self.reset()
 
