@@ -16,7 +16,7 @@ use crate::linalg::syrk;
 /// Rows that are packed at once: a tile of columns stays in the first-level cache. Not a power of
 /// two, lest all columns compete for the same cache lines.
 const CHUNK: usize = 488;
-/// Rows of inner products of sparse columns that one task computes.
+/// Rows of inner products that one task computes or copies.
 const ROWS: usize = 16;
 
 /// `X' H X` for the columns of a working set, centred by their weighted means where asked.
@@ -168,11 +168,14 @@ impl Gram {
 
     /// The rows and columns `support`, without gaps: passes over the support then touch no others.
     fn copy(&self, support: &[usize], out: &mut Vec<f64>) {
-        out.clear();
-        for &k in support {
-            let row = &self.values[k * self.stride..(k + 1) * self.stride];
-            out.extend(support.iter().map(|&j| row[j]));
-        }
+        let count = support.len();
+        out.resize(count * count, 0.0);
+        threads::for_each_chunk(out, ROWS * count.max(1), |task, out| {
+            for (out, &k) in out.chunks_exact_mut(count).zip(&support[task * ROWS..]) {
+                let row = &self.values[k * self.stride..(k + 1) * self.stride];
+                out.iter_mut().zip(support).for_each(|(out, &j)| *out = row[j]);
+            }
+        });
     }
 
     /// Accelerated passes over the support alone; brings `q` up to date at all positions.
