@@ -1,6 +1,6 @@
 //! Dense columns, each contiguous (Fortran order).
 
-use super::{BLOCK, Design, Moments, Sweep, kernel};
+use super::{BLOCK, Design, Moments, Sweep, equal, kernel};
 use crate::engine::real::Float;
 use crate::engine::simd::{self, Kernel};
 use crate::engine::threads;
@@ -56,6 +56,8 @@ struct Sums<'a, 'b, F> {
     cols: &'b [usize],
     v: &'b [f64],
     h: &'b [f64],
+    /// The weight of all samples where they are equal.
+    equal: Option<f64>,
     out: &'b mut [Moments],
 }
 impl<F: Float> Kernel for Sums<'_, '_, F> {
@@ -63,7 +65,11 @@ impl<F: Float> Kernel for Sums<'_, '_, F> {
     #[inline(always)]
     fn run(self) {
         for (out, &j) in self.out.iter_mut().zip(self.cols) {
-            *out = kernel::moments(self.x.column(j), self.v, self.h);
+            let x = self.x.column(j);
+            *out = match self.equal {
+                Some(h) => kernel::moments_equal(x, self.v, h),
+                None => kernel::moments(x, self.v, self.h),
+            };
         }
     }
 }
@@ -120,8 +126,9 @@ impl<F: Float> Design for Dense<'_, F> {
     }
 
     fn moments(&self, cols: &[usize], v: &[f64], h: &[f64], out: &mut [Moments]) {
+        let equal = equal(h);
         threads::for_each_chunk(&mut out[..cols.len()], BLOCK, |block, out| {
-            simd::dispatch(Sums { x: *self, cols: &cols[block * BLOCK..], v, h, out });
+            simd::dispatch(Sums { x: *self, cols: &cols[block * BLOCK..], v, h, equal, out });
         });
     }
 

@@ -207,7 +207,7 @@ fn run<C: Copied>(
     for round in 1.. {
         let support: Vec<usize> = all.iter().copied().filter(|&k| w[k] != 0.0).collect();
         for _ in 0..INNER {
-            if fall <= 0.1 * model.tol || model.exhausted() {
+            if fall <= 0.1 * model.tol() || model.exhausted() {
                 break;
             }
             fall = pass(&support, w, &mut fit, model);
@@ -229,7 +229,7 @@ fn run<C: Copied>(
         }
         fall = pass(all, w, &mut fit, model);
         let over = model.exhausted() || model.epochs - first >= most;
-        if fall > model.tol && round % BLIND != 0 && !over {
+        if fall > model.tol() && round % BLIND != 0 && !over {
             continue;
         }
         threads::for_each_chunk(x, BLOCK, |block, x| {
