@@ -8,8 +8,8 @@ use crate::engine::threads;
 /// Columns that are finished together.
 const BLOCK: usize = 64;
 
-/// Rows below a diagonal block that one task finishes.
-const ROWS: usize = 64;
+/// Products that one task sums, at least: less is not worth waking a thread.
+const WORK: usize = 1 << 20;
 
 /// Rows that are finished side by side.
 const LANES: usize = 16;
@@ -31,7 +31,8 @@ pub fn factor<F: Float>(a: &mut [F], n: usize, tol: f64) -> bool {
         if !simd::dispatch(Diagonal { rows: top, n, first, tol, upper: &mut upper }) {
             return false;
         }
-        threads::for_each_chunk(below, ROWS * n, |_, rows| {
+        let rows = (WORK / (last * BLOCK)).next_multiple_of(LANES);
+        threads::for_each_chunk(below, rows.max(BLOCK) * n, |_, rows| {
             update(rows, n, first, last, &finished);
             simd::dispatch(Below { rows, n, first, last, upper: &upper });
         });

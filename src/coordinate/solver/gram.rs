@@ -16,8 +16,10 @@ use crate::linalg::syrk;
 /// Rows that are packed at once: a tile of columns stays in the first-level cache. Not a power of
 /// two, lest all columns compete for the same cache lines.
 const CHUNK: usize = 488;
-/// Rows of inner products that one task computes or copies.
+/// Rows of inner products of sparse columns that one task computes.
 const ROWS: usize = 16;
+/// Inner products that one task copies.
+const COPIES: usize = 1 << 16;
 
 /// `X' H X` for the columns of a working set, centred by their weighted means where asked.
 #[derive(Debug, Default)]
@@ -169,9 +171,10 @@ impl Gram {
     /// The rows and columns `support`, without gaps: passes over the support then touch no others.
     fn copy(&self, support: &[usize], out: &mut Vec<f64>) {
         let count = support.len();
+        let rows = COPIES / count.max(1) + 1;
         out.resize(count * count, 0.0);
-        threads::for_each_chunk(out, ROWS * count.max(1), |task, out| {
-            for (out, &k) in out.chunks_exact_mut(count).zip(&support[task * ROWS..]) {
+        threads::for_each_chunk(out, rows * count.max(1), |task, out| {
+            for (out, &k) in out.chunks_exact_mut(count).zip(&support[task * rows..]) {
                 let row = &self.values[k * self.stride..(k + 1) * self.stride];
                 out.iter_mut().zip(support).for_each(|(out, &j)| *out = row[j]);
             }

@@ -8,7 +8,7 @@ use crate::linalg::cholesky;
 /// Size from which a factor in single precision is tried first.
 const ROUGH: usize = 256;
 /// Entries of a product with the matrix that one task computes.
-const STRETCH: usize = 128;
+const STRETCH: usize = 1024;
 
 /// A Newton step on the support: the exact minimiser when no sign changes. Coefficients that would
 /// change theirs stop at zero; kept only if the objective falls.

@@ -21,7 +21,7 @@ const INNER: usize = 5;
 /// Such rounds without a look at the gap, at most.
 const BLIND: usize = 4;
 /// Gradients that one task computes.
-const BLOCK: usize = 256;
+const BLOCK: usize = 512;
 
 /// The change of the fit; with an intercept, up to a constant `shift`.
 struct Fit<F> {
