@@ -56,7 +56,8 @@ def test_correlated_groups_are_minimised_over_exactly():
     groups = [list(range(k, k + 6)) for k in range(0, 30, 6)]
     found = solve_blocks(A, y, 0.2, groups=6, fit_intercept=False, tol=1e-10)
     expected = oracle.group(A, y[:, None], 0.2, groups, np.full(5, 6**0.5))[:, 0]
-    assert found.success and found.n_epochs <= 100
+    assert found.success
+    assert found.n_epochs <= 100
     np.testing.assert_allclose(A @ found.coef, A @ expected, atol=1e-5)
     sizes = np.linalg.norm(found.coef.reshape(5, 6), axis=1)
     np.testing.assert_array_equal(sizes > 0, np.linalg.norm(expected.reshape(5, 6), axis=1) > 1e-8)
