@@ -82,7 +82,7 @@ fn length(values: &[f64], squares: &[f64], strength: f64, ridge: f64) -> f64 {
         }
         // 1 / sqrt(sum) = 1, linearised; at the solution rounding makes the step tiny or negative.
         let step = (sum.sqrt() - 1.0) * sum / slope;
-        if !(step > 1e-16 * t) {
+        if step.is_nan() || step <= 1e-16 * t {
             break;
         }
         t += step;
