@@ -69,6 +69,7 @@ __all__ = [
     "project_sinkhorn",
     "project_sinkhorn_pull",
     "set_num_threads",
+    "stay_alone",
 ]
 
 @final
@@ -458,3 +459,4 @@ def project_sinkhorn_pull(
     b_out: NDArray[np.float64],
 ) -> None: ...
 def set_num_threads(n: int) -> None: ...
+def stay_alone(alone: bool) -> None: ...

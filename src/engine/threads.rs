@@ -59,6 +59,12 @@ thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
+/// From now on regions that the calling thread opens run on it alone (or no longer so): for threads
+/// that others made to share work out at a higher level.
+pub fn stay_alone(alone: bool) {
+    INSIDE.set(alone);
+}
+
 /// Calls `work(0)` to `work(tasks - 1)`, each once, in no order, on up to [`count`] threads.
 ///
 /// Runs on the calling thread alone when one thread is allowed, there is one task, or the call
@@ -196,6 +202,22 @@ mod tests {
     #[test]
     fn a_nested_region_runs_on_its_own_thread() {
         assert_eq!(map(8, |i| map(8, |j| i * j).iter().sum::<usize>())[3], 3 * 28);
+    }
+
+    #[test]
+    fn a_thread_that_stays_alone_does_all_tasks() {
+        let one = |alone| {
+            stay_alone(alone);
+            let ids = map(64, |_| {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                std::thread::current().id()
+            });
+            ids.iter().all(|id| *id == std::thread::current().id())
+        };
+        set(2);
+        let alone = std::thread::spawn(move || [one(true), one(false)]).join().unwrap();
+        set(0);
+        assert_eq!(alone, [true, false]);
     }
 
     #[test]

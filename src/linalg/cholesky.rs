@@ -3,78 +3,145 @@
 use crate::engine::gemm::{Matrix, gemm};
 use crate::engine::real::Float;
 use crate::engine::simd::{self, Kernel};
+use crate::engine::threads;
 
 /// Columns that are finished together.
-const BLOCK: usize = 48;
+const BLOCK: usize = 64;
+
+/// Products that one task sums, at least: less is not worth waking a thread.
+const WORK: usize = 1 << 20;
+
+/// Rows that are finished side by side.
+const LANES: usize = 16;
+
+/// The transpose of a factored diagonal block.
+type Upper<F> = [[F; BLOCK]; BLOCK];
 
 /// Overwrites the lower triangle of the `n` x `n` matrix `a` (rows of `n` numbers) with its factor.
 ///
 /// Returns false, leaving `a` unusable, when a pivot is not above `tol` times its diagonal: with
 /// `tol` near the rounding unit the matrix is then singular to working precision or not positive.
 pub fn factor<F: Float>(a: &mut [F], n: usize, tol: f64) -> bool {
-    struct Panel<'a, F>(&'a mut [F], usize, usize, f64);
-    impl<F: Float> Kernel for Panel<'_, F> {
-        type Output = bool;
-        #[inline(always)]
-        fn run(self) -> bool {
-            panel(self.0, self.1, self.2, (self.2 + BLOCK).min(self.1), self.3)
-        }
-    }
     (0..n).step_by(BLOCK).all(|first| {
-        update(a, n, first, (first + BLOCK).min(n));
-        simd::dispatch(Panel(a, n, first, tol))
+        let last = (first + BLOCK).min(n);
+        let (top, below) = a[first * n..].split_at_mut((last - first) * n);
+        let finished: Vec<F> = top.chunks_exact(n).flat_map(|row| &row[..first]).copied().collect();
+        update(top, n, first, last, &finished);
+        let mut upper = [[F::default(); BLOCK]; BLOCK];
+        if !simd::dispatch(Diagonal { rows: top, n, first, tol, upper: &mut upper }) {
+            return false;
+        }
+        let rows = (WORK / (last * BLOCK)).next_multiple_of(LANES);
+        threads::for_each_chunk(below, rows.max(BLOCK) * n, |_, rows| {
+            update(rows, n, first, last, &finished);
+            simd::dispatch(Below { rows, n, first, last, upper: &upper });
+        });
+        true
     })
 }
 
-/// `a[i][j] -= l_i . l_j` over the finished columns, for the columns `first..last`.
-fn update<F: Float>(a: &mut [F], n: usize, first: usize, last: usize) {
+/// `a[i][j] -= l_i . l_j` over the finished columns of `rows`, for the columns `first..last`, whose
+/// own finished columns are `finished`.
+fn update<F: Float>(rows: &mut [F], n: usize, first: usize, last: usize, finished: &[F]) {
     if first == 0 {
         return;
     }
-    let width = last - first;
-    let mut products = vec![F::default(); (n - first) * width];
-    let left = Matrix::strided(&a[first * n..], n - first, first, n);
-    let right = Matrix::strided(&a[first * n..], width, first, n);
+    let (width, count) = (last - first, rows.len() / n);
+    let mut products = vec![F::default(); count * width];
+    let left = Matrix::strided(rows, count, first, n);
+    let right = Matrix::strided(finished, width, first, first);
     gemm(1.0, left, right.transpose(), 0.0, &mut products);
-    for (row, products) in a[first * n..].chunks_exact_mut(n).zip(products.chunks_exact(width)) {
+    for (row, products) in rows.chunks_exact_mut(n).zip(products.chunks_exact(width)) {
         for (a, product) in row[first..last].iter_mut().zip(products) {
             *a = a.sub(*product);
         }
     }
 }
 
-/// Finishes the columns `first..last`: the diagonal block, then every row below it by substitution
-/// against the block's transpose, which makes the inner loop contiguous.
-#[inline(always)]
-fn panel<F: Float>(a: &mut [F], n: usize, first: usize, last: usize, tol: f64) -> bool {
-    let mut upper = [[F::default(); BLOCK]; BLOCK];
-    for i in first..n {
+/// Finishes the diagonal block in `rows`, columns from `first` on, and fills `upper`.
+struct Diagonal<'a, F> {
+    rows: &'a mut [F],
+    n: usize,
+    first: usize,
+    tol: f64,
+    upper: &'a mut Upper<F>,
+}
+impl<F: Float> Kernel for Diagonal<'_, F> {
+    type Output = bool;
+    #[inline(always)]
+    fn run(self) -> bool {
+        let Self { rows, n, first, tol, upper } = self;
         let square = |row: &[F]| row.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
-        let done = if i < last { square(&a[i * n..i * n + first]) } else { 0.0 };
-        let row = &mut a[i * n + first..i * n + last.min(i + 1)];
-        let columns = row.len().min(i - first);
-        for j in 0..columns {
-            let x = row[j].div(upper[j][j]);
-            row[j] = x;
-            for (value, l) in row[j + 1..].iter_mut().zip(&upper[j][j + 1..]) {
-                *value = value.sub(x.mul(*l));
-            }
-        }
-        if i < last {
-            let left = row[columns].to_f64();
-            let pivot = left - square(&row[..columns]);
+        for (i, row) in rows.chunks_exact_mut(n).enumerate() {
+            let (before, row) = row[..first + i + 1].split_at_mut(first);
+            substitute_row(&mut row[..i], upper);
+            let left = row[i].to_f64();
+            let pivot = left - square(&row[..i]);
             // What the diagonal was before anything was subtracted.
-            let before = done + left;
+            let before = square(before) + left;
             if !(pivot > tol * before && pivot.is_finite()) {
                 return false;
             }
-            row[columns] = F::from_f64(pivot.sqrt());
+            row[i] = F::from_f64(pivot.sqrt());
             for (j, &l) in row.iter().enumerate() {
-                upper[j][i - first] = l;
+                upper[j][i] = l;
             }
         }
+        true
     }
-    true
+}
+
+/// Finishes the columns `first..last` of rows below the diagonal block.
+struct Below<'a, F> {
+    rows: &'a mut [F],
+    n: usize,
+    first: usize,
+    last: usize,
+    upper: &'a Upper<F>,
+}
+impl<F: Float> Kernel for Below<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let Self { rows, n, first, last, upper } = self;
+        let width = last - first;
+        let mut some = rows.chunks_exact_mut(n * LANES);
+        for rows in &mut some {
+            // Entry by entry the steps of `substitute_row`, on as many rows as a vector holds.
+            let mut columns = [[F::default(); LANES]; BLOCK];
+            for (l, row) in rows.chunks_exact(n).enumerate() {
+                row[first..last].iter().zip(&mut columns).for_each(|(x, column)| column[l] = *x);
+            }
+            for j in 0..width {
+                let (done, rest) = columns[..width].split_at_mut(j + 1);
+                let x = &mut done[j];
+                x.iter_mut().for_each(|x| *x = x.div(upper[j][j]));
+                for (column, l) in rest.iter_mut().zip(&upper[j][j + 1..]) {
+                    for (value, x) in column.iter_mut().zip(&*x) {
+                        *value = value.sub(x.mul(*l));
+                    }
+                }
+            }
+            for (l, row) in rows.chunks_exact_mut(n).enumerate() {
+                row[first..last].iter_mut().zip(&columns).for_each(|(x, column)| *x = column[l]);
+            }
+        }
+        for row in some.into_remainder().chunks_exact_mut(n) {
+            substitute_row(&mut row[first..last], upper);
+        }
+    }
+}
+
+/// Solves `x U = row` in place; the transpose of the block makes the inner loop contiguous.
+#[inline(always)]
+fn substitute_row<F: Float>(row: &mut [F], upper: &Upper<F>) {
+    for j in 0..row.len() {
+        let x = row[j].div(upper[j][j]);
+        row[j] = x;
+        for (value, l) in row[j + 1..].iter_mut().zip(&upper[j][j + 1..]) {
+            *value = value.sub(x.mul(*l));
+        }
+    }
 }
 
 /// Solves `L L' x = b` in place, given the factor.
@@ -146,7 +213,7 @@ mod tests {
 
     #[test]
     fn solves_what_it_factors() {
-        for n in [1, 3, 47, 48, 49, 101, 150] {
+        for n in [1, 3, 63, 64, 65, 101, 150, 230] {
             let a = gram(n, 2 * n + 5);
             let x: Vec<f64> = (0..n).map(|i| (i as f64).cos()).collect();
             let b: Vec<f64> = (0..n).map(|i| dot(&a[i * n..(i + 1) * n], &x)).collect();

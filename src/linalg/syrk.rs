@@ -4,8 +4,8 @@ use crate::engine::gemm::{Matrix, gemm};
 use crate::engine::real::Float;
 use crate::engine::threads;
 
-/// Rows of the result that one task owns.
-const ROWS: usize = 128;
+/// Rows of the result that one task owns, at most and at least: of few rows each takes a quarter.
+const ROWS: [usize; 2] = [128, 24];
 /// Entries of a column that are summed in the precision of the data before f64 takes over.
 const DEPTH: usize = 4096;
 
@@ -20,9 +20,10 @@ pub fn accumulate_lower<F: Float>(
     stride: usize,
 ) {
     let rows = count - skip;
-    threads::for_each_chunk(&mut out[..rows * stride], ROWS * stride, |task, out| {
-        let first = skip + task * ROWS;
-        let last = (first + ROWS).min(count);
+    let each = rows.div_ceil(4).clamp(ROWS[1], ROWS[0]);
+    threads::for_each_chunk(&mut out[..rows * stride], each * stride, |task, out| {
+        let first = skip + task * each;
+        let last = (first + each).min(count);
         let mut products = vec![F::default(); (last - first) * last];
         for start in (0..len).step_by(DEPTH) {
             let depth = DEPTH.min(len - start);

@@ -45,6 +45,12 @@ fn get_num_threads() -> usize {
     threads::count()
 }
 
+/// Whether regions that the calling thread opens run on it alone: for workers of an outer loop.
+#[pyfunction]
+fn stay_alone(alone: bool) {
+    threads::stay_alone(alone);
+}
+
 /// torch's number of threads, 0 while torch is not loaded.
 fn torch_threads() -> usize {
     let ask = |py: Python<'_>| -> PyResult<usize> {
@@ -61,6 +67,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     threads::follow(torch_threads);
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(stay_alone, module)?)?;
     aggregate::register(module)?;
     aggregate_rows::register(module)?;
     coordinate::register(module)?;

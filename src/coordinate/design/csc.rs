@@ -1,6 +1,6 @@
 //! Compressed sparse columns, borrowed; indices in any order, duplicates summed.
 
-use super::{BLOCK, Design, Moments, Sweep};
+use super::{BLOCK, Design, Moments, Sweep, equal};
 use crate::engine::Result;
 use crate::engine::real::Float;
 use crate::engine::sparse::{Columns, Index};
@@ -51,7 +51,7 @@ impl<F: Float, I: Index> Design for Csc<'_, F, I> {
 
     fn moments(&self, cols: &[usize], v: &[f64], h: &[f64], out: &mut [Moments]) {
         // Equal weights need not be gathered.
-        let equal = h.first().copied().filter(|first| h.iter().all(|h| h == first));
+        let equal = equal(h);
         threads::for_each_chunk(&mut out[..cols.len()], MANY, |block, out| {
             for (out, &j) in out.iter_mut().zip(&cols[block * MANY..]) {
                 let scale = equal.unwrap_or(1.0);

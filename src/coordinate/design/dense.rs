@@ -1,6 +1,6 @@
 //! Dense columns, each contiguous (Fortran order).
 
-use super::{BLOCK, Design, Moments, Sweep, kernel};
+use super::{BLOCK, Design, Moments, Sweep, equal, kernel};
 use crate::engine::real::Float;
 use crate::engine::simd::{self, Kernel};
 use crate::engine::threads;
@@ -33,13 +33,80 @@ impl<'a, F: Float> Dense<'a, F> {
     }
 }
 
-/// Runs a closure at the SIMD level in use; mark the closure `#[inline(always)]`.
-struct Each<C>(C);
-impl<C: FnOnce()> Kernel for Each<C> {
+/// Inner products of the columns `cols` with `v`. A type of its own, as all loops here: a closure
+/// would be compiled for the baseline alone.
+struct Dots<'a, 'b, F> {
+    x: Dense<'a, F>,
+    cols: &'b [usize],
+    v: &'b [f64],
+    out: &'b mut [f64],
+}
+impl<F: Float> Kernel for Dots<'_, '_, F> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        (self.0)();
+        for (out, &j) in self.out.iter_mut().zip(self.cols) {
+            *out = kernel::dot(self.x.column(j), self.v);
+        }
+    }
+}
+
+struct Sums<'a, 'b, F> {
+    x: Dense<'a, F>,
+    cols: &'b [usize],
+    v: &'b [f64],
+    h: &'b [f64],
+    /// The weight of all samples where they are equal.
+    equal: Option<f64>,
+    out: &'b mut [Moments],
+}
+impl<F: Float> Kernel for Sums<'_, '_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (out, &j) in self.out.iter_mut().zip(self.cols) {
+            let x = self.x.column(j);
+            *out = match self.equal {
+                Some(h) => kernel::moments_equal(x, self.v, h),
+                None => kernel::moments(x, self.v, self.h),
+            };
+        }
+    }
+}
+
+struct Combine<'a, 'b, F> {
+    x: Dense<'a, F>,
+    cols: &'b [usize],
+    coef: &'b [f64],
+    out: &'b mut [f64],
+}
+impl<F: Float> Kernel for Combine<'_, '_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (&j, &a) in self.cols.iter().zip(self.coef) {
+            if a != 0.0 {
+                kernel::axpy(a, self.x.column(j), self.out);
+            }
+        }
+    }
+}
+
+struct Steps<'a, 'b, 'c, F> {
+    x: Dense<'a, F>,
+    sweep: &'b mut Sweep<'c>,
+}
+impl<F: Float> Kernel for Steps<'_, '_, '_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        let x = self.x;
+        self.sweep.run(
+            #[inline(always)]
+            |j, q| kernel::dot(x.column(j), q),
+            #[inline(always)]
+            |j, d, h, q| kernel::axpy_weighted(-d, h, x.column(j), q),
+        );
     }
 }
 
@@ -54,41 +121,19 @@ impl<F: Float> Design for Dense<'_, F> {
 
     fn dots(&self, cols: &[usize], v: &[f64], out: &mut [f64]) {
         threads::for_each_chunk(&mut out[..cols.len()], BLOCK, |block, out| {
-            simd::dispatch(Each(
-                #[inline(always)]
-                || {
-                    for (out, &j) in out.iter_mut().zip(&cols[block * BLOCK..]) {
-                        *out = kernel::dot(self.column(j), v);
-                    }
-                },
-            ));
+            simd::dispatch(Dots { x: *self, cols: &cols[block * BLOCK..], v, out });
         });
     }
 
     fn moments(&self, cols: &[usize], v: &[f64], h: &[f64], out: &mut [Moments]) {
+        let equal = equal(h);
         threads::for_each_chunk(&mut out[..cols.len()], BLOCK, |block, out| {
-            simd::dispatch(Each(
-                #[inline(always)]
-                || {
-                    for (out, &j) in out.iter_mut().zip(&cols[block * BLOCK..]) {
-                        *out = kernel::moments(self.column(j), v, h);
-                    }
-                },
-            ));
+            simd::dispatch(Sums { x: *self, cols: &cols[block * BLOCK..], v, h, equal, out });
         });
     }
 
     fn combine(&self, cols: &[usize], coef: &[f64], out: &mut [f64]) {
-        simd::dispatch(Each(
-            #[inline(always)]
-            || {
-                for (&j, &a) in cols.iter().zip(coef) {
-                    if a != 0.0 {
-                        kernel::axpy(a, self.column(j), out);
-                    }
-                }
-            },
-        ));
+        simd::dispatch(Combine { x: *self, cols, coef, out });
     }
 
     fn read(&self, j: usize, rows: Range<usize>, out: &mut [f64]) {
@@ -106,16 +151,6 @@ impl<F: Float> Design for Dense<'_, F> {
     }
 
     fn sweep(&self, sweep: &mut Sweep<'_>) {
-        simd::dispatch(Each(
-            #[inline(always)]
-            || {
-                sweep.run(
-                    #[inline(always)]
-                    |j, q| kernel::dot(self.column(j), q),
-                    #[inline(always)]
-                    |j, d, h, q| kernel::axpy_weighted(-d, h, self.column(j), q),
-                );
-            },
-        ));
+        simd::dispatch(Steps { x: *self, sweep });
     }
 }

@@ -59,6 +59,29 @@ pub fn moments<F: Float>(x: &[F], v: &[f64], h: &[f64]) -> Moments {
     Moments { dot, first, second }
 }
 
+/// As [`moments`] where every weight is `h`, which then need not be read.
+#[inline(always)]
+pub fn moments_equal<F: Float>(x: &[F], v: &[f64], h: f64) -> Moments {
+    let (xs, vs) = (x.as_chunks::<LANES>(), v.as_chunks::<LANES>());
+    let mut lanes = [[0.0; LANES]; 3];
+    for (x, v) in xs.0.iter().zip(vs.0) {
+        for l in 0..LANES {
+            let x = x[l].to_f64();
+            lanes[0][l] += x * v[l];
+            lanes[1][l] += x;
+            lanes[2][l] += x * x;
+        }
+    }
+    let [mut dot, mut first, mut second] = lanes.map(sum);
+    for (x, v) in xs.1.iter().zip(vs.1) {
+        let x = x.to_f64();
+        dot += x * v;
+        first += x;
+        second += x * x;
+    }
+    Moments { dot, first: h * first, second: h * second }
+}
+
 /// `out += a x`
 #[inline(always)]
 pub fn axpy<F: Float>(a: f64, x: &[F], out: &mut [f64]) {

@@ -18,6 +18,11 @@ use std::ops::Range;
 /// Columns that one parallel task works on.
 pub(crate) const BLOCK: usize = 64;
 
+/// The weight of every sample, where all have the same.
+pub(crate) fn equal(h: &[f64]) -> Option<f64> {
+    h.first().copied().filter(|first| h.iter().all(|h| h == first))
+}
+
 /// What one pass over a column yields: sums over the samples, with weights `h`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Moments {

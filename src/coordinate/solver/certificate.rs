@@ -29,18 +29,34 @@ impl State<'_, '_> {
         let w: Vec<f64> = self.active.iter().map(|&j| self.w[j]).collect();
         let scan = self.penalty.scan(&self.active, &w, &self.x);
         let objective = self.datafit.value(&self.z) + scan.value;
-        let (bound, scale) = best(self, &scan, &self.x, &self.v);
+        let (bound, scale) = best(self, &self.active, &scan, &self.x, &self.v);
         Certificate { objective, bound, scale, violation: scan.violation }
+    }
+
+    /// How far the iterate is from the optimum over `features` alone, whose correlations are `x`:
+    /// the gap, or the violation where there is none.
+    pub fn distance(&self, features: &[usize], x: &[f64]) -> f64 {
+        let w: Vec<f64> = features.iter().map(|&j| self.w[j]).collect();
+        let scan = self.penalty.scan(features, &w, x);
+        let (bound, _) = best(self, features, &scan, x, &self.v);
+        let gap = self.datafit.value(&self.z) + scan.value - bound;
+        if gap.is_finite() { gap } else { scan.violation }
     }
 }
 
 /// The lower bound from the dual point `v` with correlations `x`, and the scale that gives it.
 pub fn bound(state: &State<'_, '_>, x: &[f64], v: &[f64]) -> (f64, f64) {
     let w: Vec<f64> = state.active.iter().map(|&j| state.w[j]).collect();
-    best(state, &state.penalty.scan(&state.active, &w, x), x, v)
+    best(state, &state.active, &state.penalty.scan(&state.active, &w, x), x, v)
 }
 
-fn best(state: &State<'_, '_>, scan: &Scan, x: &[f64], v: &[f64]) -> (f64, f64) {
+fn best(
+    state: &State<'_, '_>,
+    features: &[usize],
+    scan: &Scan,
+    x: &[f64],
+    v: &[f64],
+) -> (f64, f64) {
     let mut best = (f64::NEG_INFINITY, 0.0);
     if !state.penalty.convex() || !centred(state.problem, v) {
         return best;
@@ -51,7 +67,7 @@ fn best(state: &State<'_, '_>, scan: &Scan, x: &[f64], v: &[f64]) -> (f64, f64) 
         if scale == 0.0 {
             continue;
         }
-        let conjugates = state.penalty.conjugates(&state.active, x, scale);
+        let conjugates = state.penalty.conjugates(features, x, scale);
         let bound = state.datafit.dual(v, scale) - conjugates;
         if bound > best.0 {
             best = (bound, scale);

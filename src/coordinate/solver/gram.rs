@@ -18,6 +18,8 @@ use crate::linalg::syrk;
 const CHUNK: usize = 488;
 /// Rows of inner products of sparse columns that one task computes.
 const ROWS: usize = 16;
+/// Inner products that one task copies.
+const COPIES: usize = 1 << 16;
 
 /// `X' H X` for the columns of a working set, centred by their weighted means where asked.
 #[derive(Debug, Default)]
@@ -168,11 +170,15 @@ impl Gram {
 
     /// The rows and columns `support`, without gaps: passes over the support then touch no others.
     fn copy(&self, support: &[usize], out: &mut Vec<f64>) {
-        out.clear();
-        for &k in support {
-            let row = &self.values[k * self.stride..(k + 1) * self.stride];
-            out.extend(support.iter().map(|&j| row[j]));
-        }
+        let count = support.len();
+        let rows = COPIES / count.max(1) + 1;
+        out.resize(count * count, 0.0);
+        threads::for_each_chunk(out, rows * count.max(1), |task, out| {
+            for (out, &k) in out.chunks_exact_mut(count).zip(&support[task * rows..]) {
+                let row = &self.values[k * self.stride..(k + 1) * self.stride];
+                out.iter_mut().zip(support).for_each(|(out, &j)| *out = row[j]);
+            }
+        });
     }
 
     /// Accelerated passes over the support alone; brings `q` up to date at all positions.

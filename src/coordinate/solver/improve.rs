@@ -7,56 +7,104 @@ use super::{Cache, Order, residual, sweeps};
 
 /// Passes over copied columns after which inner products are worth their cost.
 const PATIENCE: usize = 40;
+/// A working set that grows by less than this part of the support has settled.
+const SETTLED: usize = 32;
+/// Models of one settled set, at most, between two passes over all features.
+const ROUNDS: usize = 5;
+
+/// What to reach before the next pass over all features.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Goal {
+    /// While the working set grows.
+    pub now: f64,
+    /// Once it has settled.
+    pub end: f64,
+    /// Passes in a row without progress.
+    pub stalled: usize,
+}
 
 impl State<'_, '_> {
-    /// Solves the model on a working set and steps towards its minimiser.
-    pub fn improve(&mut self, cache: &mut Cache, model: &mut Model<'_>, goal: f64, stalled: usize) {
-        let problem = self.problem;
+    /// Solves models on a working set and steps towards their minimisers.
+    pub fn improve(&mut self, cache: &mut Cache, model: &mut Model<'_>, goal: Goal) {
         let mut h = vec![0.0; self.z.len()];
         self.datafit.curvature(&self.z, &mut h);
-        let energy = |v: &[f64], h: &[f64]| -> f64 {
-            v.iter().zip(h).map(|(v, h)| if *h > 0.0 { v * v / h } else { 0.0 }).sum()
-        };
-        let goal = goal * 0.1f64.powi(stalled as i32);
         let support: Vec<usize> =
             self.active.iter().copied().filter(|&j| self.w[j] != 0.0).collect();
         self.refresh(cache, &h);
-        self.admit(&mut cache.set, &cache.norms, &support);
-        let Cache { set, slow, .. } = cache;
-        let mut w: Vec<f64> = set.cols.iter().map(|&j| self.w[j]).collect();
+        let new = self.admit(&mut cache.set, &cache.norms, &support);
+        let settled = new * SETTLED <= support.len() && self.settings.working_set;
+        let sooner = 0.1f64.powi(goal.stalled as i32);
+        (model.end, model.now) = (goal.end * sooner, goal.now * sooner);
+        let saved = if settled { 2 * self.w.len() / support.len().max(1) } else { 0 };
+        model.cheap = model.epochs + saved;
         // Minus the gradient; features that screening dropped are not visited.
-        let mut x = vec![0.0; w.len()];
-        let mut positions = Vec::with_capacity(w.len());
-        for (k, j) in set.cols.iter().enumerate() {
-            if let Ok(at) = self.active.binary_search(j) {
+        let mut x = vec![0.0; cache.set.cols.len()];
+        let (mut positions, mut features) = (Vec::new(), Vec::new());
+        for (k, &j) in cache.set.cols.iter().enumerate() {
+            if let Ok(at) = self.active.binary_search(&j) {
                 x[k] = self.x[at];
                 positions.push(k);
+                features.push(j);
             }
         }
+        let rounds = if self.problem.loss.quadratic() { 1 } else { ROUNDS };
+        for round in 1..=rounds {
+            self.solve(cache, model, &h, &positions, &mut x);
+            if round == rounds || !model.cheap() || model.exhausted() {
+                break;
+            }
+            self.datafit.curvature(&self.z, &mut h);
+            if self.outdated(&cache.set.h, &h) {
+                break;
+            }
+            let mut part = vec![0.0; features.len()];
+            self.problem.design.dots(&features, &self.v, &mut part);
+            if self.distance(&features, &part) <= model.end {
+                break;
+            }
+            positions.iter().zip(part).for_each(|(&k, part)| x[k] = part);
+        }
+        self.x.resize(self.active.len(), 0.0);
+        self.problem.design.dots(&self.active, &self.v, &mut self.x);
+    }
+
+    /// Solves one model over the positions `positions` of the working set, where `x` is minus its
+    /// gradient, and steps.
+    fn solve(
+        &mut self,
+        cache: &mut Cache,
+        model: &mut Model<'_>,
+        h: &[f64],
+        positions: &[usize],
+        x: &mut [f64],
+    ) {
+        let (problem, Cache { set, slow, .. }) = (self.problem, cache);
+        let mut w: Vec<f64> = set.cols.iter().map(|&j| self.w[j]).collect();
         let sparse = problem.design.stored(&[]).is_some();
         let (copied, products) = (self.copied(set), self.fits(set, sparse));
         let penalty = self.penalty.as_ref();
-        model.begin(energy(&self.v, &set.h), goal);
+        let terms = self.v.iter().zip(&set.h);
+        let energy = terms.map(|(v, h)| if *h > 0.0 { v * v / h } else { 0.0 }).sum();
+        model.begin(energy);
         let mut done = false;
         if copied && !(*slow && products) {
             let most = if products { PATIENCE } else { usize::MAX };
             set.copy(problem.design);
-            done = sweeps::minimise(set, sparse, penalty, &positions, &mut w, &mut x, model, most);
+            done = sweeps::minimise(set, sparse, penalty, positions, &mut w, x, model, most);
             *slow = !done;
         }
         if !done && (products || copied) {
             set.multiply(problem.design);
-            set.gram.minimise(penalty, &set.cols, &positions, &mut w, &mut x, model);
+            set.gram.minimise(penalty, &set.cols, positions, &mut w, x, model);
         } else if !done {
             let features: Vec<usize> = positions.iter().map(|&k| set.cols[k]).collect();
             let mut part: Vec<f64> = positions.iter().map(|&k| w[k]).collect();
             let (v, intercept) = (&self.v, problem.intercept);
             let design = problem.design;
-            residual::minimise(design, penalty, &features, &mut part, v, &h, intercept, model);
+            residual::minimise(design, penalty, &features, &mut part, v, h, intercept, model);
             positions.iter().zip(part).for_each(|(&k, new)| w[k] = new);
         }
-        let (cols, mean) = (set.cols.clone(), set.mean.clone());
-        self.step(&cols, &w, &mean);
+        self.step(&set.cols, &w, &set.mean);
     }
 
     /// Whether passes work on copies of the columns.
@@ -88,20 +136,26 @@ impl State<'_, '_> {
 
     /// Takes new weights when the old ones have become poor.
     fn refresh(&self, cache: &mut Cache, h: &[f64]) {
-        let set = &mut cache.set;
-        let change: f64 = if set.h.len() == h.len() {
-            h.iter().zip(&set.h).map(|(a, b)| (a - b).abs()).sum::<f64>()
-        } else {
-            f64::INFINITY
-        };
-        let total: f64 = h.iter().sum();
-        if change > if self.problem.loss.quadratic() { 0.0 } else { 0.05 * total } {
-            set.reset(h);
+        if self.outdated(&cache.set.h, h) {
+            cache.set.reset(h);
         }
     }
 
-    /// Adds the support and the features that violate most to the working set.
-    fn admit(&mut self, set: &mut WorkingSet, norms: &[f64], support: &[usize]) {
+    /// Whether the weights `old` of a model have become poor.
+    fn outdated(&self, old: &[f64], h: &[f64]) -> bool {
+        if old.len() != h.len() {
+            return true;
+        }
+        let (change, total) = h
+            .iter()
+            .zip(old)
+            .fold((0.0, 0.0), |(change, total), (a, b)| (change + (a - b).abs(), total + a));
+        change > if self.problem.loss.quadratic() { 0.0 } else { 0.05 * total }
+    }
+
+    /// Adds the support and the features that violate most to the working set; returns how many of
+    /// these were new.
+    fn admit(&mut self, set: &mut WorkingSet, norms: &[f64], support: &[usize]) -> usize {
         let p = self.w.len();
         let mut known = vec![false; p];
         set.cols.iter().for_each(|&j| known[j] = true);
@@ -127,6 +181,7 @@ impl State<'_, '_> {
         if !new.is_empty() {
             set.extend(self.problem.design, &new, self.problem.intercept);
         }
+        ranked.len()
     }
 
     /// Moves to the new coefficients `to` of the features `cols`, or part of the way when the model
@@ -149,8 +204,6 @@ impl State<'_, '_> {
             self.search(&moved, &delta, drop);
         }
         self.fit_intercept();
-        self.x.resize(self.active.len(), 0.0);
-        design.dots(&self.active, &self.v, &mut self.x);
     }
 
     fn search(&mut self, moved: &[usize], delta: &[f64], drop: f64) {

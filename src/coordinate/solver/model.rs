@@ -8,8 +8,11 @@ use crate::engine::rng::Philox;
 pub(crate) struct Model<'a> {
     /// `sum v^2 / h` at the start.
     pub energy: f64,
-    /// Gap of the model at which to stop; without certificate, the violation.
-    pub tol: f64,
+    /// Gap of the model at which to stop; without certificate, the violation. The first while
+    /// passes are cheap: until the epoch `cheap`.
+    pub end: f64,
+    pub now: f64,
+    pub cheap: usize,
     /// Passes over the support between two over the whole set.
     pub inner: usize,
     /// Passes so far, of all working sets.
@@ -28,7 +31,9 @@ impl<'a> Model<'a> {
     pub fn new(settings: &'a Settings) -> Self {
         Self {
             energy: 0.0,
-            tol: 0.0,
+            end: 0.0,
+            now: 0.0,
+            cheap: 0,
             // Without working sets every pass visits every feature, as the plain method does.
             inner: if settings.working_set { 10 } else { 0 },
             epochs: 0,
@@ -41,10 +46,20 @@ impl<'a> Model<'a> {
         }
     }
 
-    /// Starts a working set.
-    pub fn begin(&mut self, energy: f64, tol: f64) {
-        (self.energy, self.tol, self.stalled) = (energy, tol, 0);
+    /// Starts a model.
+    pub fn begin(&mut self, energy: f64) {
+        (self.energy, self.stalled) = (energy, 0);
         (self.best, self.least) = (f64::INFINITY, f64::INFINITY);
+    }
+
+    /// Where to stop, see [`Self::end`].
+    pub fn tol(&self) -> f64 {
+        if self.cheap() { self.end } else { self.now }
+    }
+
+    /// Whether the passes so far cost less than the pass over all features that they may save.
+    pub fn cheap(&self) -> bool {
+        self.epochs < self.cheap
     }
 
     /// Whether positions are visited as numbered.
@@ -108,6 +123,6 @@ impl<'a> Model<'a> {
         let falls = value < self.best || measure < 0.99 * self.least;
         self.stalled = if falls { 0 } else { self.stalled + 1 };
         (self.best, self.least) = (self.best.min(value), self.least.min(measure));
-        measure <= self.tol || self.exhausted() || self.stalled >= 3
+        measure <= self.tol() || self.exhausted() || self.stalled >= 3
     }
 }

@@ -2,10 +2,13 @@
 
 use crate::coordinate::penalty::{Penalty, subtract};
 use crate::engine::real::Float;
+use crate::engine::threads;
 use crate::linalg::cholesky;
 
 /// Size from which a factor in single precision is tried first.
 const ROUGH: usize = 256;
+/// Entries of a product with the matrix that one task computes.
+const STRETCH: usize = 1024;
 
 /// A Newton step on the support: the exact minimiser when no sign changes. Coefficients that would
 /// change theirs stop at zero; kept only if the objective falls.
@@ -43,11 +46,8 @@ pub(super) fn newton(
         return;
     }
     let mut gradient = q.to_vec();
-    for (k, row) in gram.chunks_exact(count).enumerate() {
-        if to[k] != w[k] {
-            subtract(to[k] - w[k], row, &mut gradient);
-        }
-    }
+    let moved: Vec<f64> = to.iter().zip(&*w).map(|(to, w)| to - w).collect();
+    subtract_product(gram, &moved, &mut gradient);
     if value(&to, &gradient) < value(w, q) {
         w.copy_from_slice(&to);
         q.copy_from_slice(&gradient);
@@ -80,12 +80,8 @@ fn newton_step<F: Float>(
     }
     let (mut d, mut rest) = (right.to_vec(), right.to_vec());
     cholesky::substitute(&factor, count, &mut d);
-    for (k, row) in gram.chunks_exact(count).enumerate() {
-        if d[k] != 0.0 {
-            subtract(d[k], row, &mut rest);
-            rest[k] -= bends[k] * d[k];
-        }
-    }
+    subtract_product(gram, &d, &mut rest);
+    rest.iter_mut().zip(&d).zip(bends).for_each(|((rest, d), bend)| *rest -= bend * d);
     rest.iter_mut().zip(w).filter(|(_, w)| **w == 0.0).for_each(|(rest, _)| *rest = 0.0);
     let size = |x: &[f64]| x.iter().fold(0.0, |m, x| f64::max(m, x.abs()));
     if size(&rest) > 0.1 * size(right) {
@@ -94,4 +90,15 @@ fn newton_step<F: Float>(
     cholesky::substitute(&factor, count, &mut rest);
     d.iter_mut().zip(&rest).for_each(|(d, rest)| *d += rest);
     Some(d)
+}
+
+/// `out -= G d`, a task for each stretch of `out`.
+fn subtract_product(gram: &[f64], d: &[f64], out: &mut [f64]) {
+    threads::for_each_chunk(out, STRETCH, |task, out| {
+        for (row, &d) in gram.chunks_exact(d.len()).zip(d) {
+            if d != 0.0 {
+                subtract(d, &row[task * STRETCH..], out);
+            }
+        }
+    });
 }

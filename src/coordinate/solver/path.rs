@@ -9,6 +9,7 @@
 //! that keeps features out of the working set that violate only while the iterate is poor.
 
 use super::dual::Dual;
+use super::improve::Goal;
 use super::model::Model;
 use super::state::State;
 use super::{Cache, Observer, Problem, Progress, Settings, Solution, Status};
@@ -70,8 +71,8 @@ fn approach(state: &mut State<'_, '_>, alpha: f64, cache: &mut Cache, model: &mu
         state.penalty = (state.problem.penalty)(alpha * ratio);
         let certificate = state.certify();
         let gap = certificate.objective - certificate.bound;
-        let goal = if gap.is_finite() { 0.1 * gap } else { 0.1 * certificate.violation };
-        state.improve(cache, model, goal, 0);
+        let now = if gap.is_finite() { 0.1 * gap } else { 0.1 * certificate.violation };
+        state.improve(cache, model, Goal { now, end: now, stalled: 0 });
         ratio *= DESCENT;
     }
 }
@@ -130,16 +131,17 @@ fn descend(
         // Along a path the strong rule finds nearly all of the support at once: the first model is
         // solved as well as the problem, so that one pass over all features is enough.
         let sure = state.margin > 0.0 && history.len() == 1 && state.problem.loss.quadratic();
-        let goal = if finished {
-            1e-9 * target
-        } else if sure && gap.is_finite() {
-            0.3 * target
-        } else if gap.is_finite() {
-            (0.3 * target).max(0.1 * gap)
+        let (end, far) = if gap.is_finite() {
+            (0.3 * target, gap)
         } else {
-            (0.3 * settings.tol * state.steepest).max(0.1 * certificate.violation)
+            (0.3 * settings.tol * state.steepest, certificate.violation)
         };
-        state.improve(cache, model, goal, stalled);
+        let (now, end) = match finished {
+            true => (1e-9 * target, 1e-9 * target),
+            false if sure && gap.is_finite() => (end, end),
+            false => (end.max(0.1 * far), end),
+        };
+        state.improve(cache, model, Goal { now, end, stalled });
     };
     let (coef, intercept, dual) = (state.w.clone(), state.b, dual.point);
     Solution { coef, intercept, dual, target, status, history }

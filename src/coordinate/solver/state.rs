@@ -144,14 +144,25 @@ impl<'a, 'f> State<'a, 'f> {
         Ok(())
     }
 
-    /// Takes back the features that screening dropped for the strength before.
+    /// Takes back the features that screening dropped for the strength before; only their
+    /// correlations are not known.
     pub fn restore(&mut self) {
-        let left: Vec<usize> =
-            (0..self.w.len()).filter(|&j| self.penalty.threshold(j) < f64::INFINITY).collect();
-        if left.len() != self.active.len() {
-            self.active = left;
-            self.x.resize(self.active.len(), 0.0);
-            self.problem.design.dots(&self.active, &self.v, &mut self.x);
+        let mut kept = self.active.iter().copied().zip(self.x.iter().copied()).peekable();
+        let (mut all, mut x, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
+        for j in (0..self.w.len()).filter(|&j| self.penalty.threshold(j) < f64::INFINITY) {
+            let known = kept.next_if(|&(active, _)| active == j);
+            if known.is_none() {
+                dropped.push(all.len());
+            }
+            all.push(j);
+            x.push(known.map_or(0.0, |(_, x)| x));
+        }
+        if !dropped.is_empty() {
+            let features: Vec<usize> = dropped.iter().map(|&at| all[at]).collect();
+            let mut products = vec![0.0; features.len()];
+            self.problem.design.dots(&features, &self.v, &mut products);
+            dropped.iter().zip(products).for_each(|(&at, product)| x[at] = product);
+            (self.active, self.x) = (all, x);
         }
     }
 

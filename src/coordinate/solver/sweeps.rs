@@ -21,7 +21,7 @@ const INNER: usize = 5;
 /// Such rounds without a look at the gap, at most.
 const BLIND: usize = 4;
 /// Gradients that one task computes.
-const BLOCK: usize = 256;
+const BLOCK: usize = 512;
 
 /// The change of the fit; with an intercept, up to a constant `shift`.
 struct Fit<F> {
@@ -207,7 +207,7 @@ fn run<C: Copied>(
     for round in 1.. {
         let support: Vec<usize> = all.iter().copied().filter(|&k| w[k] != 0.0).collect();
         for _ in 0..INNER {
-            if fall <= 0.1 * model.tol || model.exhausted() {
+            if fall <= 0.1 * model.tol() || model.exhausted() {
                 break;
             }
             fall = pass(&support, w, &mut fit, model);
@@ -229,7 +229,7 @@ fn run<C: Copied>(
         }
         fall = pass(all, w, &mut fit, model);
         let over = model.exhausted() || model.epochs - first >= most;
-        if fall > model.tol && round % BLIND != 0 && !over {
+        if fall > model.tol() && round % BLIND != 0 && !over {
             continue;
         }
         threads::for_each_chunk(x, BLOCK, |block, x| {

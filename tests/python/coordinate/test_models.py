@@ -45,6 +45,24 @@ def test_groups_equal_proximal_gradient(l1, positive, layout):
     assert 0 < np.count_nonzero(found.coef) < 24
 
 
+def test_correlated_groups_are_minimised_over_exactly():
+    # Within a group the columns nearly coincide, one is a copy and one is zero: a step with the
+    # largest eigenvalue would need thousands of passes.
+    base = RNG.standard_normal((60, 5))
+    parts = [base[:, [k]] + 0.03 * RNG.standard_normal((60, 6)) for k in range(5)]
+    parts[0][:, 1], parts[1][:, 2] = parts[0][:, 0], 0.0
+    A = np.column_stack(parts)
+    y = A @ np.repeat([1.0, -0.5, 0.0, 0.3, 0.0], 6) + 0.1 * RNG.standard_normal(60)
+    groups = [list(range(k, k + 6)) for k in range(0, 30, 6)]
+    found = solve_blocks(A, y, 0.2, groups=6, fit_intercept=False, tol=1e-10)
+    expected = oracle.group(A, y[:, None], 0.2, groups, np.full(5, 6**0.5))[:, 0]
+    assert found.success
+    assert found.n_epochs <= 100
+    np.testing.assert_allclose(A @ found.coef, A @ expected, atol=1e-5)
+    sizes = np.linalg.norm(found.coef.reshape(5, 6), axis=1)
+    np.testing.assert_array_equal(sizes > 0, np.linalg.norm(expected.reshape(5, 6), axis=1) > 1e-8)
+
+
 def test_groups_of_one_are_the_lasso():
     one = solve_blocks(X + 1, Y, 0.1, groups=1, tol=1e-12)
     two = solve(X + 1, Y, 0.1, tol=1e-12)

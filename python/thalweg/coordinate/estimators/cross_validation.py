@@ -14,7 +14,7 @@ from sklearn.base import is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.utils.validation import has_fit_parameter
 
-from thalweg import get_num_threads
+from thalweg import _core, get_num_threads
 from thalweg.coordinate._path import alpha_grid, path
 
 PARAMETERS = """alphas : int or array_like, default 100
@@ -108,8 +108,14 @@ class CrossValidated:
         ratios = np.atleast_1d(getattr(self, "l1_ratio", 1.0)) if self._ratios else np.array([1.0])
         grids = [self._grid(data, signs, base, float(ratio)) for ratio in ratios]
 
-        def run(task: tuple[int, int]) -> Any:
-            ratio, fold = task
+        tasks = [(r, f) for r in range(len(ratios)) for f in range(len(folds))]
+        workers = min(get_num_threads(), len(tasks))
+        whole = len(tasks) - len(tasks) % workers
+
+        def run(number: int) -> Any:
+            # Tasks that leave no worker idle do best on one thread each; the rest may take more.
+            _core.stay_alone(number < whole and workers > 1)
+            ratio, fold = tasks[number]
             train, test = folds[fold]
             mask = np.zeros(n)
             mask[train] = base[train]
@@ -118,9 +124,8 @@ class CrossValidated:
                 return np.full(len(grids[ratio]), np.nan)
             return np.average(self._loss(signs[test], z), axis=0, weights=base[test])
 
-        tasks = [(r, f) for r in range(len(ratios)) for f in range(len(folds))]
-        with ThreadPoolExecutor(min(get_num_threads(), len(tasks))) as pool:
-            losses = list(pool.map(run, tasks))
+        with ThreadPoolExecutor(workers) as pool:
+            losses = list(pool.map(run, range(len(tasks))))
         table = np.array(losses).reshape(len(ratios), len(folds), -1).transpose(0, 2, 1)
         means = np.nanmean(table, axis=2)
         best = np.unravel_index(np.nanargmin(means), means.shape)

@@ -7,9 +7,11 @@
 //!       + sum_g (alpha (a_g ||w_g|| + l1 |w_g|) + b_g ||w_g||^2 / 2)
 //!
 //! w_g has a row for each feature of the group and a column for each task. Steps use the inner
-//! products of the working set: w_g <- prox(w_g + Q_g / c_g), c_g the largest eigenvalue of their
-//! block, Q minus the gradient.
+//! products of the working set: the exact minimiser of a group where the penalty is its norm alone,
+//! else w_g <- prox(w_g + Q_g / c_g), c_g the largest eigenvalue of their block, Q minus the
+//! gradient.
 
+mod exact;
 mod passes;
 mod state;
 mod steps;

@@ -1,7 +1,7 @@
 //! The outer loop on blocks: passes over all features, working sets, strengths in sequence.
 
 use super::state::{Bounds, State};
-use super::steps::Steps;
+use super::steps::{Minimiser, Steps};
 use super::{Problem, Solution};
 use crate::coordinate::solver::working_set::WorkingSet;
 use crate::coordinate::solver::{Cache, Observer, Progress, Settings, Status};
@@ -14,6 +14,8 @@ struct Known {
     slots: Vec<usize>,
     /// The groups that are worked on.
     set: Vec<usize>,
+    /// How each known group is minimised over.
+    minimisers: Vec<Option<Minimiser>>,
 }
 
 /// Minimises the problem for every strength in turn, each from the solution before it, the first
@@ -32,8 +34,12 @@ pub fn path(
     let (groups, p) = (problem.groups.len(), problem.design.cols());
     cache.set.exact = true;
     cache.set.reset(problem.weights);
-    let mut known =
-        Known { groups: vec![false; groups], slots: vec![usize::MAX; p], set: Vec::new() };
+    let mut known = Known {
+        groups: vec![false; groups],
+        slots: vec![usize::MAX; p],
+        set: Vec::new(),
+        minimisers: (0..groups).map(|_| None).collect(),
+    };
     let mut state = State::new(problem, settings, start)?;
     let mut solutions = Vec::with_capacity(alphas.len());
     for &alpha in alphas {
@@ -123,6 +129,10 @@ impl Known {
             set.extend(problem.design, &features, problem.intercept);
             set.multiply(problem.design);
         }
+        for &g in &new {
+            let slots: Vec<usize> = problem.groups[g].iter().map(|&j| self.slots[j]).collect();
+            self.minimisers[g] = Some(Minimiser::new(problem, &slots, &set.gram));
+        }
         self.set.extend(new);
         self.set.retain(|g| state.live.binary_search(g).is_ok());
     }
@@ -143,6 +153,7 @@ impl Known {
             count: set.cols.len(),
             slots: &self.slots,
             set: &self.set,
+            minimisers: &self.minimisers,
             settings: state.settings,
             certain,
         };

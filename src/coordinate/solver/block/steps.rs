@@ -1,9 +1,44 @@
 //! Coordinate steps on groups, with the inner products of the working set.
 
+use super::exact::Exact;
 use super::{Problem, norm};
 use crate::coordinate::solver::Settings;
 use crate::coordinate::solver::anderson::Anderson;
 use crate::coordinate::solver::gram::Gram;
+
+/// How the model is minimised over one group.
+#[derive(Debug)]
+pub(super) enum Minimiser {
+    /// A proximal step; holds a bound on the curvature. Exact for a single feature.
+    Step(f64),
+    /// Where the penalty is a norm alone.
+    Exact(Exact),
+}
+
+impl Minimiser {
+    /// For the group of features that `gram` holds at `slots`.
+    pub fn new(problem: &Problem<'_>, slots: &[usize], gram: &Gram) -> Self {
+        if slots.len() > 1 && problem.l1 == 0.0 && !problem.positive {
+            let block: Vec<f64> =
+                slots.iter().flat_map(|&i| slots.iter().map(move |&j| gram.row(i)[j])).collect();
+            return Self::Exact(Exact::new(&block, slots.len()));
+        }
+        Self::Step(largest_eigenvalue(slots, gram))
+    }
+
+    /// The new coefficients of group `g`, given minus the gradient `q`.
+    fn minimise(&self, problem: &Problem<'_>, g: usize, w: &[f64], q: &[f64]) -> Vec<f64> {
+        match self {
+            Self::Exact(exact) => exact.minimise(w, q, problem.norm(g), problem.ridge[g]),
+            Self::Step(c) if *c > 0.0 => {
+                let mut new: Vec<f64> = w.iter().zip(q).map(|(w, q)| w + q / c).collect();
+                problem.prox(g, &mut new, 1.0 / c);
+                new
+            }
+            Self::Step(_) => w.to_vec(),
+        }
+    }
+}
 
 /// What the steps work on.
 pub(super) struct Steps<'a> {
@@ -15,6 +50,8 @@ pub(super) struct Steps<'a> {
     pub slots: &'a [usize],
     /// Groups to work on.
     pub set: &'a [usize],
+    /// For each group of the set.
+    pub minimisers: &'a [Option<Minimiser>],
     pub settings: &'a Settings,
     /// Whether the dual bounds the optimum.
     pub certain: bool,
@@ -35,11 +72,6 @@ impl Steps<'_> {
                 flat[k * tasks..(k + 1) * tasks].copy_from_slice(&w[g][i * tasks..(i + 1) * tasks]);
             }
         }
-        let curvature: Vec<f64> = self
-            .set
-            .iter()
-            .map(|&g| largest_eigenvalue(&slots(g).collect::<Vec<_>>(), gram))
-            .collect();
         let (w0, q0) = (flat.clone(), q.clone());
         let block = |flat: &[f64], g: usize| -> Vec<f64> {
             slots(g).flat_map(|k| flat[k * tasks..(k + 1) * tasks].iter().copied()).collect()
@@ -56,14 +88,10 @@ impl Steps<'_> {
         let (mut epochs, mut best, mut stalled) = (0, f64::INFINITY, 0);
         loop {
             for _ in 0..10 {
-                for (&g, &c) in self.set.iter().zip(&curvature) {
-                    if c <= 0.0 {
-                        continue;
-                    }
+                for &g in self.set {
                     let old = block(&flat, g);
-                    let mut new: Vec<f64> =
-                        old.iter().zip(block(&q, g)).map(|(w, q)| w + q / c).collect();
-                    problem.prox(g, &mut new, 1.0 / c);
+                    let Some(minimiser) = &self.minimisers[g] else { continue };
+                    let new = minimiser.minimise(problem, g, &old, &block(&q, g));
                     if new == old {
                         continue;
                     }
