@@ -220,7 +220,22 @@ class PolyStepOptimizer(Variants):
             The loss before the move where the probe radius is automatic, else the mean loss of
             the variants.
         """
-        return self._step(lambda variants: self.evaluator.costs(closure, variants), closure)
+        before = self._gradients()
+
+        def costs(variants: dict[str, Any]) -> Any:
+            out = self.evaluator.costs(closure, variants)
+            if self._gradients() != before:
+                raise TypeError(
+                    "closure must leave no gradients, got a change of the .grad of a parameter; "
+                    "drop what writes it: no gradient is used"
+                )
+            return out
+
+        return self._step(costs, closure)
+
+    def _gradients(self) -> list[tuple[int, int] | None]:
+        grads = [p.grad for p in self.parameters.values()]
+        return [None if g is None else (id(g), g._version) for g in grads]
 
     def step_batched(self, closure: Callable[[dict[str, Any]], Any]) -> float:
         """As `step`, with a closure that evaluates stacked parameters itself.

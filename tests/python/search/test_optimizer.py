@@ -279,6 +279,13 @@ def test_refuses_closures(mode):
         optimizer.step(backward)
     with pytest.raises(TypeError, match="one that requires grad"):
         optimizer.step(with_grad)
+
+    def leaves_gradients():
+        model[0].weight.grad = torch.ones_like(model[0].weight)
+        return closure_of(model)()
+
+    with pytest.raises(TypeError, match="leave no gradients"):
+        optimizer.step(leaves_gradients)
     with pytest.raises(TypeError, match="one real number, got shape"):
         optimizer.step(lambda: model(X))
     with pytest.raises(TypeError, match="tensor or number, got NoneType"):
