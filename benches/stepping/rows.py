@@ -147,6 +147,7 @@ def cases(large: bool) -> list[Case]:
         "AdEMAMix": (11, 0.20, 0.15),
         "Grams": (12, 0.15, 0.10),
         "Gravity": (12, 0.15, 0.10),
+        "AdaBelief": (12, 0.15, 0.10),
     }
     for name, (row, must, stretch) in peers.items():
         found.append(_against_foreign(row, name, "W1", must, stretch))

@@ -58,5 +58,4 @@ floor   time of a loop that reads four arrays and writes three in place, scaled 
 kept    rounds in which other processes used at most {load} core, of all rounds; 0 kept: the figures
         are of all rounds, and only cpu is to be trusted
 +idle   after 20 ms of sleep; +op right after a torch operation on all threads
-row 16  seconds a byte against torch's fused AdamW; row 12 without AdaBelief, row 9 without Adagrad:
-        thalweg does not have them"""
+row 16  seconds a byte against torch's fused AdamW"""

@@ -8,6 +8,7 @@ use super::real::Float;
 use super::sweep::MAX_STATE;
 use super::tensor::{Block, Tensor, View};
 use super::threads;
+use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ops::Range;
 
@@ -24,39 +25,9 @@ pub const fn block_len<F>() -> usize {
 /// Below this many elements a pass stays on the calling thread: waking others costs more.
 const SERIAL: usize = 1 << 17;
 
-/// State buffers, inline: a step over many small tensors must not allocate for each.
-#[derive(Debug, Default)]
-pub struct States<'a>([Option<Tensor<'a>>; MAX_STATE]);
-
-impl<'a> States<'a> {
-    /// The buffers, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Tensor<'a>> {
-        self.0.iter().flatten()
-    }
-
-    /// Number of buffers.
-    pub fn len(&self) -> usize {
-        self.iter().count()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl<'a> FromIterator<Tensor<'a>> for States<'a> {
-    /// # Panics
-    /// For more than [`MAX_STATE`] buffers.
-    fn from_iter<I: IntoIterator<Item = Tensor<'a>>>(buffers: I) -> Self {
-        let mut states = Self::default();
-        let mut slots = states.0.iter_mut();
-        for buffer in buffers {
-            *slots.next().expect("at most MAX_STATE buffers") = Some(buffer);
-        }
-        states
-    }
-}
+/// State buffers, at most [`MAX_STATE`]; inline, because a step over many small tensors must not
+/// allocate for each.
+pub type States<'a> = SmallVec<[Tensor<'a>; 3]>;
 
 /// Parameter, gradient and state of one tensor, equally long and in the same order of elements.
 #[derive(Debug)]
@@ -233,7 +204,7 @@ impl Stretch<'_, '_> {
             Some(direction) => exclusive(direction, &range, scratch, false),
             None => Block::scratch(&mut scratch[..n]),
         };
-        let mut states: [Block<'_, F>; MAX_STATE] = std::array::from_fn(|k| match &state.0[k] {
+        let mut states: [Block<'_, F>; MAX_STATE] = std::array::from_fn(|k| match state.get(k) {
             Some(tensor) => exclusive(tensor, &range, array(), copy),
             None => Block::scratch(&mut []),
         });

@@ -89,6 +89,12 @@ pub trait Float: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + '
     fn from_f64(value: f64) -> Self;
     /// Widens.
     fn to_f64(self) -> f64;
+    /// An integer as wide.
+    type Bits: Copy + Ord + Default + Send + Sync;
+    /// The bits of the absolute value: they are ordered as the values are, with NaN above all.
+    fn magnitude(self) -> Self::Bits;
+    /// The number of these bits.
+    fn from_magnitude(bits: Self::Bits) -> Self;
     #[doc(hidden)]
     fn add(self, other: Self) -> Self;
     #[doc(hidden)]
@@ -110,7 +116,7 @@ pub trait Float: Copy + Default + PartialOrd + Send + Sync + std::fmt::Debug + '
 }
 
 macro_rules! float {
-    ($float:ident, $dtype:expr, $exp:path, $ln:path) => {
+    ($float:ident, $bits:ident, $dtype:expr, $exp:path, $ln:path) => {
         impl Float for $float {
             const DTYPE: Dtype = $dtype;
             #[inline(always)]
@@ -120,6 +126,15 @@ macro_rules! float {
             #[inline(always)]
             fn to_f64(self) -> f64 {
                 self.into()
+            }
+            type Bits = $bits;
+            #[inline(always)]
+            fn magnitude(self) -> $bits {
+                self.to_bits() & ($bits::MAX >> 1)
+            }
+            #[inline(always)]
+            fn from_magnitude(bits: $bits) -> Self {
+                Self::from_bits(bits)
             }
             #[inline(always)]
             fn add(self, other: Self) -> Self {
@@ -160,8 +175,8 @@ macro_rules! float {
         }
     };
 }
-float!(f32, Dtype::F32, exp_f32, ln_f32);
-float!(f64, Dtype::F64, exp_f64, ln_f64);
+float!(f32, u32, Dtype::F32, exp_f32, ln_f32);
+float!(f64, u64, Dtype::F64, exp_f64, ln_f64);
 
 /// Splits `x` into `k ln 2 + r` with |r| <= ln 2 / 2, sums the series of exp(r) and scales by 2^k.
 /// Branch-free, so that it vectorizes, unlike the C library's.

@@ -1,6 +1,6 @@
 //! Reductions in f64 and in a fixed order: interleaved lanes, a tree over the lanes, the tail.
 
-use super::real::{Float, Lane, Real};
+use super::real::{Float, Lane};
 use super::simd::{self, Kernel};
 use std::ops::Range;
 
@@ -89,8 +89,9 @@ pub fn sum<C: Columns>(columns: C, of: impl Fn(C::Row) -> f64) -> f64 {
 /// Largest absolute value of a function of rows, NaN if one is NaN, 0 without rows.
 #[inline]
 pub fn max_abs_of<F: Float, C: Columns>(columns: C, of: impl Fn(C::Row) -> Lane<F>) -> f64 {
-    let larger = |a: Lane<F>, b: Lane<F>| Real::max(a, b);
-    fold(columns, Lane::of(0.0), |acc, row| larger(acc, Real::abs(of(row))), larger).0.to_f64()
+    let start = F::Bits::default();
+    let bits = fold(columns, start, |acc, row| acc.max(of(row).0.magnitude()), Ord::max);
+    F::from_magnitude(bits).to_f64()
 }
 
 /// Folds rows into accumulators that begin at `start`, and joins these.

@@ -51,6 +51,18 @@ impl Level {
     }
 }
 
+/// Asks for the cache line at an address, which may be any, before it is needed.
+#[inline(always)]
+pub fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint of the baseline; no address makes it fault.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// A computation to compile for every level. Mark `run` and all it calls `#[inline(always)]`, or
 /// the compiler may leave parts of it at the baseline.
 pub trait Kernel {

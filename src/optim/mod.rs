@@ -46,6 +46,7 @@ registry! {
     grams::Grams,
     gravity::Gravity,
     adamomentum::AdaMomentum,
+    adabelief::AdaBelief,
     muon::Muon,
     nadam::NAdam,
     radam::RAdam,

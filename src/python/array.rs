@@ -125,6 +125,15 @@ impl Torch {
         }
     }
 
+    /// Asks for the memory that describes a plain tensor, which takes as long to come as all the
+    /// rest of the work on a small one.
+    #[inline]
+    pub fn prefetch(&self, tensor: &Bound<'_, PyAny>) {
+        if matches!(self.look, Look::Shim(_)) && self.is_plain(tensor) {
+            Shim::prefetch(tensor);
+        }
+    }
+
     /// A view of a plain tensor; `None` where torch cannot describe it (sparse, for instance).
     #[inline]
     pub fn view(&self, tensor: &Bound<'_, PyAny>) -> PyResult<Option<Array>> {

@@ -172,6 +172,9 @@ impl<'a, 'py> Gather<'a, 'py> {
         self.spans.reserve(params.len() * (2 + context.states.len()));
         self.held.reserve(params.len() * (3 + context.states.len()));
         for (index, param) in params.iter().enumerate() {
+            if let (Some(torch), Ok(next)) = (self.torch, params.get_item(index + 1)) {
+                torch.prefetch(&next);
+            }
             let grad = match grads.is_none() {
                 true => param.getattr(intern!(self.py, "grad"))?,
                 false => grads.get_item(index)?,
@@ -360,6 +363,10 @@ impl<'a, 'py> Gather<'a, 'py> {
                 found.fresh = true;
             }
             scalars.push((name, value));
+        }
+        if let Some(torch) = self.torch {
+            torch.prefetch(&self.held[first + 1]);
+            values.iter().flatten().chain(&found.counter).for_each(|state| torch.prefetch(state));
         }
         let mut added = None;
         if !missing.is_empty() {

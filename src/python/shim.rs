@@ -4,6 +4,7 @@
 //! C++ to Python: for a step over many small tensors that is most of the work.
 
 use super::array::{DlDataType, DlDevice, DlTensor};
+use crate::engine::simd::prefetch;
 use pyo3::ffi::PyObject_HEAD_INIT;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyCapsuleMethods};
@@ -30,6 +31,9 @@ pub struct Shim {
 
 /// Where a tensor object keeps its C++ tensor: right after the header of the object.
 const OFFSET: usize = size_of_val(&PyObject_HEAD_INIT);
+
+/// Cache lines of a C++ tensor.
+const LINES: usize = 4;
 
 impl Shim {
     /// The functions, where this torch has them and its objects are laid out as expected.
@@ -101,6 +105,17 @@ impl Shim {
     #[cfg(not(target_os = "linux"))]
     fn look_up() -> Option<Self> {
         None
+    }
+
+    /// Asks for the memory in which torch keeps what it will say of a plain tensor.
+    #[inline]
+    pub fn prefetch(tensor: &Bound<'_, PyAny>) {
+        let object = tensor.as_ptr().cast::<u8>().wrapping_add(OFFSET).cast::<*const u8>();
+        // SAFETY: `find` saw that tensor objects hold a pointer there.
+        let inside = unsafe { object.read() };
+        for line in 0..LINES {
+            prefetch(inside.wrapping_add(64 * line));
+        }
     }
 
     /// What torch says of a plain tensor; none for one that is not strided or not on the processor.

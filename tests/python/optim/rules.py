@@ -88,6 +88,7 @@ CASES = [
     Case("grams", lr=1e-2),
     Case("gravity", lr=1e-1, options={"v0": "zeros"}),
     Case("adamomentum", lr=1e-3),
+    Case("adabelief", lr=1e-2),
     Case("muon", lr=1e-2, shapes=MATRICES),
     Case("adamax", lr=1e-2),
     Case("nadam", lr=1e-2),
@@ -283,6 +284,14 @@ def adamomentum(x, g, s, t, h):
     return (h["lr"] / bc1) * m / (np.sqrt(v) / math.sqrt(bc2))
 
 
+def adabelief(x, g, s, t, h):
+    b1, b2 = h["betas"]
+    bc1, bc2 = _corrections(h, t)
+    m = s["exp_avg"] = b1 * _state(s, "exp_avg", x) + (1 - b1) * g
+    v = s["exp_avg_var"] = b2 * _state(s, "exp_avg_var", x) + (1 - b2) * (g - m) ** 2 + h["eps"]
+    return h["lr"] * (m / bc1) / (np.sqrt(v / bc2) + h["eps"])
+
+
 def muon(x, g, s, t, h):
     """The direction; `orthogonal` finishes it, after the mask."""
     buf = _state(s, "momentum_buffer", x)
@@ -323,6 +332,7 @@ ORACLES = {
     "grams": grams,
     "gravity": gravity,
     "adamomentum": adamomentum,
+    "adabelief": adabelief,
     "muon": muon,
     "adamax": adamax,
     **FORMULAS,

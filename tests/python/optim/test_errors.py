@@ -105,6 +105,7 @@ SPECIFIC = [
     ("Gravity", {"v0": "ones"}, 'v0 must be "normal" or "zeros", got "ones"; a usual value'),
     ("Gravity", {"seed": 1.5}, "seed must be an integer in [0, 2**53), got 1.5; a usual"),
     ("AdaMomentum", {"eps": 0.0}, "eps must be a finite number > 0, got 0.0; a usual value is"),
+    ("AdaBelief", {"eps": 0.0}, "eps must be a finite number > 0, got 0.0; a usual value is 1e-16"),
     ("Muon", {"ns_steps": 0}, "ns_steps must be an integer >= 1, got 0.0; a usual value is 5.0"),
     ("Muon", {"momentum": 1.0}, "momentum must be in [0, 1), got 1.0; a usual value is 0.95"),
     ("Muon", {"adjust_lr_fn": "x"}, 'adjust_lr_fn must be None or "original" or "match_rms_adamw"'),
