@@ -21,6 +21,9 @@ pub trait Columns: Copy {
     fn part(self, range: Range<usize>) -> Self;
     /// One row.
     fn row(self, i: usize) -> Self::Row;
+    /// Asks for the memory one page after that of rows `i..i + LANES`: a loop that only reads waits
+    /// for memory at the start of each page, where the processor does not look ahead by itself.
+    fn prefetch(self, i: usize);
 }
 
 impl<F: Float, const K: usize> Columns for [&[F]; K] {
@@ -38,6 +41,16 @@ impl<F: Float, const K: usize> Columns for [&[F]; K] {
     #[inline(always)]
     fn row(self, i: usize) -> [F; K] {
         self.map(|column| column[i])
+    }
+    #[inline(always)]
+    fn prefetch(self, i: usize) {
+        const PAGE: usize = 4096;
+        for column in self {
+            let after = column.as_ptr().wrapping_add(i).cast::<u8>().wrapping_add(PAGE);
+            for line in 0..LANES * size_of::<F>() / 64 {
+                simd::prefetch(after.wrapping_add(64 * line));
+            }
+        }
     }
 }
 
@@ -57,6 +70,9 @@ impl<A: Columns, B: Columns> Columns for (A, B) {
     fn row(self, i: usize) -> Self::Row {
         (self.0.row(i), self.1.row(i))
     }
+    /// Nothing: not every column of such a row need be read.
+    #[inline(always)]
+    fn prefetch(self, _: usize) {}
 }
 
 /// Sum of squares, accumulated in f64.
@@ -112,6 +128,7 @@ fn fold<C: Columns, A: Copy>(
             let blocks = rows / LANES * LANES;
             let mut lanes = [start; LANES];
             for i in (0..blocks).step_by(LANES) {
+                columns.prefetch(i);
                 let block = columns.part(i..i + LANES);
                 for (k, lane) in lanes.iter_mut().enumerate() {
                     *lane = step(*lane, block.row(k));

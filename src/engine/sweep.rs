@@ -111,7 +111,8 @@ macro_rules! advance {
     };
 }
 
-/// Compiles a loop for every level, and calls the one of `SITE`.
+/// Compiles a loop for the level of `SITE`, and calls it. Constants known before code is generated
+/// keep loops of other levels, which would be further callers of the formula, from being made.
 macro_rules! at_site {
     ($loop:ident, $n:literal, [$($s:ident),*], ($($argument:expr),*)) => {{
         $loop!(baseline, $n, [$($s),*],);
@@ -121,10 +122,10 @@ macro_rules! at_site {
         $loop!(avx512, $n, [$($s),*],
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]);
         #[cfg(target_arch = "x86_64")]
-        if site::level(SITE) == Level::Avx512 as u8 {
+        if const { site::level(SITE) == Level::Avx512 as u8 } {
             // SAFETY: a formula of this level is only made where the machine has it.
             return unsafe { avx512($($argument),*) };
-        } else if site::level(SITE) == Level::Avx2 as u8 {
+        } else if const { site::level(SITE) == Level::Avx2 as u8 } {
             // SAFETY: as above.
             return unsafe { avx2($($argument),*) };
         }

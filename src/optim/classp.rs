@@ -37,6 +37,24 @@ rule! {
     uncounted
 }
 
+impl CLASSP {
+    /// The formula: gradients beyond `limit` add their `size` to the sum, whose `root` divides them.
+    fn gated<T: Real, L: Launch<T>>(
+        &self,
+        limit: f64,
+        launch: L,
+        size: impl Fn(T) -> T + Send + Sync + 'static,
+        root: impl Fn(T) -> T + Send + Sync + 'static,
+    ) -> L::Output {
+        let [lr, limit, eps, zero] = [self.lr, limit, self.eps, 0.0].map(T::of);
+        launch.run([zeros("grad_sum")], move |_, g, [s]| {
+            let closed = (g * g).le(limit);
+            *s = *s + T::select(closed, zero, size(g));
+            T::select(closed, zero, lr / root(eps + *s) * g)
+        })
+    }
+}
+
 impl Rule for CLASSP {
     fn measure<T: Real, P: Probe<T>>(&self, probe: P) -> P::Output {
         match self.gate {
@@ -52,26 +70,18 @@ impl Rule for CLASSP {
             Gate::Tensor if step.measured[0] != 0.0 && self.threshold < 1.0 => -1.0,
             Gate::Tensor => f64::INFINITY,
         };
-        let [lr, limit, eps, zero] = [self.lr, limit, self.eps, 0.0].map(T::of);
-        let (power, scaling) = (self.power, self.apply_scaling);
-        let [p, inverse] = [power, 1.0 / power].map(T::of);
-        let state = [zeros("grad_sum")];
-        launch.run(state, move |_, g, [s]| {
-            let closed = (g * g).le(limit);
-            let size = match power {
-                1.0 => g.abs(),
-                2.0 => g * g,
-                _ => g.abs().pow(p),
-            };
-            *s = *s + T::select(closed, zero, size);
-            let scale = match power {
-                _ if !scaling => lr,
-                1.0 => lr / (eps + *s),
-                2.0 => lr / (eps + *s).sqrt(),
-                _ => lr / (eps + *s).pow(inverse),
-            };
-            T::select(closed, zero, scale * g)
-        })
+        let [p, inverse] = [self.power, 1.0 / self.power].map(T::of);
+        match (self.power, self.apply_scaling) {
+            (1.0, true) => self.gated(limit, launch, |g: T| g.abs(), |sum| sum),
+            (2.0, true) => self.gated(limit, launch, |g: T| g * g, |sum: T| sum.sqrt()),
+            (_, true) => {
+                self.gated(limit, launch, move |g: T| g.abs().pow(p), move |sum| sum.pow(inverse))
+            }
+            (_, false) => {
+                let one = T::of(1.0);
+                self.gated(limit, launch, move |g: T| g.abs().pow(p), move |_| one)
+            }
+        }
     }
 
     fn rate(&self, _: &Step) -> f64 {

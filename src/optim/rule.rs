@@ -531,6 +531,28 @@ impl<F: Float> Probe<Lane<F>> for PrepareMeasure {
     }
 }
 
+impl<const N: usize, const K: usize, M> Measuring<N, K, M> {
+    /// Reduces the quantity at place `AT`.
+    fn quantity<F: Float, const AT: usize>(
+        &self,
+        reduce: Reduce,
+        columns: ([&[F]; 2], [&[F]; N]),
+    ) -> f64
+    where
+        M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K],
+    {
+        const { assert!(MAX_MEASURED <= 6) };
+        let quantity = |([x, g], states): ([F; 2], [F; N])| {
+            // Not a variable, which would come from memory inside a function of another SIMD level.
+            (self.1)(Lane(x), Lane(g), states.map(Lane))[if AT < K { AT } else { 0 }]
+        };
+        match reduce {
+            Reduce::Sum => reduce::sum(columns, |row| quantity(row).0.to_f64()),
+            Reduce::MaxAbs => reduce::max_abs_of(columns, quantity),
+        }
+    }
+}
+
 impl<F: Float, const N: usize, const K: usize, M> Measure<F> for Measuring<N, K, M>
 where
     M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync,
@@ -538,12 +560,14 @@ where
     fn run(&self, x: &[F], g: &[F], state: &[&mut [F]], totals: &mut [f64; MAX_MEASURED]) {
         let columns = ([x, g], std::array::from_fn::<&[F], N, _>(|n| &*state[n]));
         for (k, (reduce, total)) in self.0.iter().zip(totals).enumerate() {
-            let quantity = |([x, g], states): ([F; 2], [F; N])| {
-                (self.1)(Lane(x), Lane(g), states.map(Lane))[k]
-            };
-            let value = match reduce {
-                Reduce::Sum => reduce::sum(columns, |row| quantity(row).0.to_f64()),
-                Reduce::MaxAbs => reduce::max_abs_of(columns, quantity),
+            // A place known to the compiler: of the other quantities nothing is then computed.
+            let value = match k {
+                0 => self.quantity::<F, 0>(*reduce, columns),
+                1 => self.quantity::<F, 1>(*reduce, columns),
+                2 => self.quantity::<F, 2>(*reduce, columns),
+                3 => self.quantity::<F, 3>(*reduce, columns),
+                4 => self.quantity::<F, 4>(*reduce, columns),
+                _ => self.quantity::<F, 5>(*reduce, columns),
             };
             reduce.fold(total, value);
         }
