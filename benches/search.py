@@ -1,6 +1,6 @@
 """Gradient-free search: small cases, cost of ask and tell, the generic torch path.
 
-    python benches/search.py small      # PolyStep, the polystep package, a Gaussian ES
+    python benches/search.py small --seeds 0 5      # PolyStep, the polystep package, a Gaussian ES
     python benches/search.py overhead   # ask and tell, microseconds an evaluation
     python benches/search.py torch      # PolyStepOptimizer against the polystep package
 
@@ -70,14 +70,14 @@ def best_within(search, cost, budget):
     return best
 
 
-def small(only=()):
+def small(only=(), seeds=SEEDS):
     names = ("PolyStep", "its published form", "polystep", "Gaussian ES")
     print(f"{'case':14}{'unit':10}" + "".join(f"{name:>20}" for name in names))
     for case in problems.CASES:
         if only and case.name not in only:
             continue
         rows = {"ours": [], "form": [], "official": [], "es": []}
-        for seed in SEEDS:
+        for seed in seeds:
             cost, x0 = case.make(seed)
             runs = {
                 "ours": PolyStep(x0, seed=seed),
@@ -92,7 +92,7 @@ def small(only=()):
                 rows[name].append(case.show(best_within(search, cost, case.budget)))
         text = [f"{np.mean(r):9.4g} ({min(r):.3g})" if r else "-" for r in rows.values()]
         print(f"{case.name:14}{case.unit:10}" + "".join(f"{t:>20}" for t in text), flush=True)
-    print("mean over five seeds (smallest); accuracies and F1 in percent, costs below")
+    print(f"mean over {len(seeds)} seeds (smallest); accuracies and F1 in percent, costs below")
 
 
 def overhead(d=100, rounds=300):
@@ -162,8 +162,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=["small", "overhead", "torch"])
     parser.add_argument("cases", nargs="*", help="names of cases, default all")
+    parser.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "END"), default=(0, 5))
     chosen = parser.parse_args()
     if chosen.part == "overhead":
         overhead()
+    elif chosen.part == "torch":
+        torch_path(chosen.cases)
     else:
-        {"small": small, "torch": torch_path}[chosen.part](chosen.cases)
+        small(chosen.cases, range(*chosen.seeds))

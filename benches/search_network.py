@@ -84,7 +84,7 @@ TASKS = {
     "lif": (lif, 20),
     "mlp": (mlp, 12),
     "staircase": (staircase, 8),
-    "int8": (int8, 4),
+    "int8": (int8, 6),
     "attention": (attention, 6),
     "routed": (routed, 2),
 }

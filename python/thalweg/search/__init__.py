@@ -5,6 +5,7 @@
 `OpenAIES`, `SPSA`              ask and tell: the baselines that people compare with
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
+`train`                         the same in a loop over batches of tensors
 `Linear Cosine Power ...`       schedules and solvers, keyword-only
 `register`, `methods`           further methods for `minimize`
 ==============================  =============================================================
@@ -12,6 +13,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from thalweg.search._arguments import Bounds
@@ -58,9 +60,8 @@ register("spsa", SPSA)
 
 
 def __getattr__(name: str) -> Any:
-    # The torch optimizer alone needs torch, which takes seconds to import.
-    if name == "PolyStepOptimizer":
-        from thalweg.search.optimizer import PolyStepOptimizer
-
-        return PolyStepOptimizer
+    # These alone need torch, which takes seconds to import.
+    torch_parts = {"PolyStepOptimizer": "optimizer", "train": "loop"}
+    if name in torch_parts:
+        return getattr(import_module(f"thalweg.search.{torch_parts[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

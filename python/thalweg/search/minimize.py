@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -113,7 +114,7 @@ def minimize(
         maxfev = 1000 * start.shape[-1]
     call = partial(_call, fun, args)
     run = _Run(searcher, maxfev, maxiter, tol, _adapt(callback))
-    with _mapper(workers) as mapper, _bar(progress, maxfev) as bar:
+    with _mapper(workers, call) as mapper, _bar(progress, maxfev) as bar:
         try:
             while run.status is None:
                 points = searcher.ask()
@@ -223,7 +224,12 @@ def as_cost(cost: Any) -> float:
         raise ValueError(
             f"fun must return one real number, got {cost!r}; reduce it, for instance with sum()"
         )
-    return float(np.asarray(cost).reshape(()))
+    try:
+        return float(np.asarray(cost).reshape(()))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"fun must return one real number, got {cost!r}; return the cost"
+        ) from error
 
 
 def _adapt(callback: Callable[..., Any] | None) -> Callable[[Any], Any] | None:
@@ -240,7 +246,7 @@ def _adapt(callback: Callable[..., Any] | None) -> Callable[[Any], Any] | None:
 
 
 @contextmanager
-def _mapper(workers: int | Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+def _mapper(workers: int | Callable[..., Any], call: Any) -> Iterator[Callable[..., Any]]:
     if callable(workers):
         yield workers
     elif workers == 1:
@@ -250,6 +256,13 @@ def _mapper(workers: int | Callable[..., Any]) -> Iterator[Callable[..., Any]]:
 
         if workers != -1 and workers < 1:
             raise ValueError(f"workers must be >= 1 or -1, got {workers}; -1 is one a core")
+        try:
+            pickle.dumps(call)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise TypeError(
+                f"fun and args must be picklable with workers={workers}, got {error}; define fun "
+                "at the top of a module, or pass workers=pool.map of a thread pool"
+            ) from error
         with Pool(cpu_count() if workers == -1 else workers) as pool:
             yield pool.map
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,14 +16,15 @@ torch = require("torch")
 
 from thalweg.search import subspace as _subspace  # noqa: E402
 from thalweg.search.evaluate import Evaluator  # noqa: E402
+from thalweg.search.variants import Variants  # noqa: E402
 
 __all__ = ["PolyStepOptimizer"]
 
-# Variants at once: more leave the cache of a CPU, fewer leave an accelerator idle.
-_CPU_FLOATS, _CPU_MOST, _DEVICE_FLOATS = 2**18, 128, 2**24
+# Stagnation as published, and how many moves are remembered.
+_STILL, _PATIENCE, _HISTORY = 1e-4, 20, 5
 
 
-class PolyStepOptimizer:
+class PolyStepOptimizer(Variants):
     """Train a torch module without gradients.
 
     Use it when the module or the loss has no useful gradient: spikes, rounding, argmax, counts.
@@ -32,22 +34,28 @@ class PolyStepOptimizer:
     ----------
     model : torch.nn.Module
         Parameters with ``requires_grad`` are trained, in place; the others stay.
-    subspace : {"per_layer", "structured", "full", "global"}, default "per_layer"
+    subspace : {"per_layer", "structured", "low_rank", "full", "global"}, default "per_layer"
         What a coordinate stands for, see `thalweg.search.subspace`. Tensors with fewer than two
         axes keep all entries.
     rank : int, optional
-        Rank of "per_layer" and "structured", default min(d_out, d_in) / 16 within 4 to 64; all
+        Rank of all but "full" and "global", default min(d_out, d_in) / 16 within 4 to 64; all
         coordinates of "global", default 64.
     rank_schedule : sequence of (step, rank), default ()
         Steps, counted from 0 and increasing, from which on another rank holds: what was found is
         folded into the weights, radii stay, velocity is dropped.
+    max_coords : int, optional
+        Most coordinates in all: those of matrices are scaled down to it.
     particle_dim : int, default 8
         Coordinates of a block.
     blocks : {"per_layer", "grouped", "monolithic"}, default "per_layer"
         Whether every tensor, every two tensors, or all of them share radii and scale of costs.
-    redraw : int, default 20
+    redraw : int or "stagnation", default 20
         Steps between redraws of the subspace: what was found is folded into the weights and fresh
-        directions are drawn. 0 for never.
+        directions are drawn. 0 for never; "stagnation" after 20 steps in a row that changed the
+        cost by less than 1e-4 of it.
+    directions : {"random", "moves"}, default "random"
+        Whether redrawn directions of dense "per_layer" and "global" bases are all random, or begin
+        with those that the last five moves span: up to half of them after `max_iterations` steps.
     chunk_size : int, optional
         Variants evaluated at once; default as many as fit into the cache of a CPU,
         or 64 MB of weights elsewhere.
@@ -107,9 +115,11 @@ class PolyStepOptimizer:
         subspace: str = "per_layer",
         rank: int | None = None,
         rank_schedule: Sequence[tuple[int, int]] = (),
+        max_coords: int | None = None,
         particle_dim: int = 8,
         blocks: str = "per_layer",
-        redraw: int = 20,
+        redraw: int | str = 20,
+        directions: str = "random",
         chunk_size: int | None = None,
         evaluate: str = "auto",
         compat: Any = (),
@@ -118,8 +128,17 @@ class PolyStepOptimizer:
     ) -> None:
         as_choice("subspace", subspace, _subspace.KINDS)
         as_choice("blocks", blocks, ("per_layer", "grouped", "monolithic"))
-        for name, value, least in (("rank", rank, 1), ("redraw", redraw, 0)):
-            if value is not None and value < least:
+        as_choice("directions", directions, ("random", "moves"))
+        if directions == "moves" and subspace not in ("per_layer", "global"):
+            raise ValueError(
+                f"directions must be 'random' with subspace={subspace!r}, got 'moves'; "
+                "choose 'per_layer' or 'global'"
+            )
+        if isinstance(redraw, str):
+            as_choice("redraw", redraw, ("stagnation",))
+        limits = ("rank", rank, 1), ("redraw", redraw, 0), ("max_coords", max_coords, 1)
+        for name, value, least in limits:
+            if isinstance(value, int) and value < least:
                 raise ValueError(f"{name} must be >= {least}, got {value}; see the documentation")
         self.model = model
         self.parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -133,7 +152,10 @@ class PolyStepOptimizer:
         compat = set(compat)
         self._same_draw = "absorb" in compat
         self._kind, self._rank, self.redraw = subspace, rank, redraw
-        self._first_rank = rank
+        self._first_rank, self._most = rank, max_coords
+        self._recent: list[dict[str, Any]] | None = [] if directions == "moves" else None
+        self._kept: dict[str, Any] = {}
+        self._stagnant, self._last = 0, math.nan
         self._seed, self._draws = as_seed(seed), 0
         self._schedule = as_schedule(rank_schedule)
         self._stride = {"per_layer": 1, "grouped": 2, "monolithic": len(self.parameters)}[blocks]
@@ -198,7 +220,22 @@ class PolyStepOptimizer:
             The loss before the move where the probe radius is automatic, else the mean loss of
             the variants.
         """
-        return self._step(lambda variants: self.evaluator.costs(closure, variants), closure)
+        before = self._gradients()
+
+        def costs(variants: dict[str, Any]) -> Any:
+            out = self.evaluator.costs(closure, variants)
+            if self._gradients() != before:
+                raise TypeError(
+                    "closure must leave no gradients, got a change of the .grad of a parameter; "
+                    "drop what writes it: no gradient is used"
+                )
+            return out
+
+        return self._step(costs, closure)
+
+    def _gradients(self) -> list[tuple[int, int] | None]:
+        grads = [p.grad for p in self.parameters.values()]
+        return [None if g is None else (id(g), g._version) for g in grads]
 
     def step_batched(self, closure: Callable[[dict[str, Any]], Any]) -> float:
         """As `step`, with a closure that evaluates stacked parameters itself.
@@ -229,6 +266,7 @@ class PolyStepOptimizer:
         self._follow_schedule()
         if self.redraw and self.search.step and self._due():
             self._draws += not self._same_draw
+            self._keep_moves()
             self._draw()
             self._rebase()
         self.evaluator.begin()
@@ -244,83 +282,60 @@ class PolyStepOptimizer:
             raise
         self._steps += 1
         self._write()
+        cost = float(told[0]) if self._centres() else self.search.mean_cost
+        still = abs(cost - self._last) < _STILL * abs(self._last)
+        self._stagnant, self._last = self._stagnant + 1 if still else 0, cost
         if refresh is not None and self.model.training and any(True for _ in self.model.buffers()):
             self.evaluator.one(refresh)
-        centre = self._centres()
-        return float(told[0]) if centre else self.search.mean_cost
+        return cost
 
     def _due(self) -> bool:
+        if isinstance(self.redraw, str):
+            due = self._stagnant >= _PATIENCE
+            self._stagnant = 0 if due else self._stagnant
+            return due
         return self.search.step // max(1, self._steps_per_tell()) % self.redraw == 0
 
     def _steps_per_tell(self) -> int:
         return int(self.search._given["amortize"])
-
-    def _centres(self) -> int:
-        return int(isinstance(self.search._given["probe_radius"], tuple)) and int(
-            self.search._given["probe_radius"][0] == "auto"
-        )
 
     def _reopen(self) -> None:
         state = self.search.state_dict()
         state["counters"][3] = 0.0
         self.search.load_state_dict(state)
 
-    def _fill(self, costs: Callable[[dict[str, Any]], Any], told: Any) -> None:
-        index = self._centres()
-        if index:
-            name, p = next(iter(self.parameters.items()))
-            told[0] = float(costs({name: p.detach()[None].clone()})[0])
-        start = 0
-        for end in self._ends:
-            index = self._fill_group(costs, told, index, start, end)
-            start = end
-
-    def _fill_group(self, costs: Any, told: Any, index: int, start: int, end: int) -> int:
-        p = min(self._width, end - start)
-        per_row = _vertices(self.search._given["polytope"], p) * self.search._given["num_probe"]
-        rows = -(-(end - start) // p)
-        inside = [n for n in self._bases if start <= self._starts[n] < end]
-        stride = max(1, self._fit([self.parameters[n] for n in inside]) // per_row)
-        for row in range(0, rows, stride):
-            n = min(stride, rows - row)
-            offsets = np.empty((n * per_row, self._width))
-            self.search._core.offsets(index, offsets)
-            c = torch.from_numpy(np.ascontiguousarray(offsets[:, :p])).view(n, per_row, p)
-            first, last = start + row * p, start + (row + n) * p
-            variants = {}
-            for name in inside:
-                a = self._starts[name]
-                if a < last and a + self._bases[name].coords > first:
-                    param = self.parameters[name]
-                    basis = self._bases[name].rows(first - a, last - a, param.detach())
-                    # One pass: base + offsets @ basis.
-                    flat = param.detach().reshape(1, 1, -1)
-                    moved = torch.baddbmm(flat, c.to(param), basis.view(n, p, -1))
-                    variants[name] = moved.view(-1, *param.shape)
-            told[index : index + n * per_row] = costs(variants).double().cpu().numpy()
-            index += n * per_row
-        return index
-
-    def _fit(self, inside: list[Any]) -> int:
-        """Variants at once."""
-        if self._chunk is not None:
-            return self._chunk
-        size = max(int(p.numel()) for p in inside)
-        if inside[0].device.type == "cpu":
-            return max(1, min(_CPU_FLOATS // size, _CPU_MOST))
-        return max(1, _DEVICE_FLOATS // size)
-
     def _draw(self) -> list[int]:
         """Draw the subspace; returns the ends of the coordinates of its parts."""
         plain = {name: p.detach() for name, p in self.parameters.items()}
         key = (self._seed, self._draws)
-        self._bases, self._starts, ends = _subspace.draw_all(plain, self._kind, self._rank, key)
+        self._bases, self._starts, ends = _subspace.draw_all(
+            plain, self._kind, self._rank, key, self._most, self._kept
+        )
         return ends
+
+    def _keep_moves(self) -> None:
+        """Directions that the next bases begin with."""
+        if not self._recent:
+            return
+        share = min(1.0, self._steps / int(self.search._given["max_iterations"]))
+        rows = {name: torch.stack([m[name] for m in self._recent]) for name in self.parameters}
+        if self._kind == "global":
+            wide = torch.cat(list(rows.values()), 1)
+            top = _subspace.top_directions(wide, int(0.5 * share * len(self.search.x)))
+            sizes = [r.shape[1] for r in rows.values()]
+            self._kept = dict(zip(rows, torch.split(top, sizes, 1), strict=True))
+            return
+        self._kept = {
+            name: _subspace.top_directions(r, int(0.5 * share * self._bases[name].coords))
+            for name, r in rows.items()
+        }
 
     def _rebase(self) -> None:
         """Fold the coordinates into the weights."""
         self._base = {name: p.detach().clone() for name, p in self.parameters.items()}
         self._versions = {name: p._version for name, p in self.parameters.items()}
+        for basis in self._bases.values():
+            basis.follow(next(iter(self.parameters.values())).new_zeros(basis.coords))
         self.search.restart(np.zeros(self._ends[-1]))
 
     def _follow_outside_changes(self) -> None:
@@ -329,12 +344,19 @@ class PolyStepOptimizer:
 
     def _write(self) -> None:
         x = torch.from_numpy(self.search.x)
+        last: dict[str, Any] = {}
         with torch.no_grad():
             for name, p in self.parameters.items():
                 start, basis = self._starts[name], self._bases[name]
                 c = x[start : start + basis.coords].to(p)
-                p.copy_(self._base[name] + basis.expand(c))
+                basis.follow(c)
+                moved = self._base[name] + basis.expand(c)
+                if self._recent is not None:
+                    last[name] = (moved - p).reshape(-1)
+                p.copy_(moved)
                 self._versions[name] = p._version
+        if self._recent is not None:
+            self._recent = [*self._recent, last][-_HISTORY:]
 
     def _first_radii(self) -> None:
         start = 0
@@ -353,6 +375,8 @@ class PolyStepOptimizer:
             "draws": self._draws,
             "changes": self._changes,
             "steps": self._steps,
+            "stagnant": (self._stagnant, self._last),
+            "moves": (self._recent, self._kept),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -376,9 +400,9 @@ class PolyStepOptimizer:
         self._seed = (int(state["search"]["seed"]) - changes) % 2**64
         self._draws, self._steps = int(state["draws"]), int(state["steps"])
         self._base = {name: state["base"][name].clone() for name in self.parameters}
+        self._stagnant, self._last = state["stagnant"]
+        recent, self._kept = state["moves"]
         self._draw()
         self._write()
-
-
-def _vertices(polytope: str, p: int) -> int:
-    return {"orthoplex": 2 * p, "simplex": p + 1, "cube": int(2**p)}[polytope]
+        # Loading is no move.
+        self._recent = None if self._recent is None else list(recent or ())

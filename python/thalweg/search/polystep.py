@@ -84,6 +84,17 @@ class PolyStep(Stateful):
         The published radius multiplier; acts on radii that are not automatic.
     newton_refinement, trust_region : bool, default False
         The published quadratic model; both need ``num_probe >= 2``.
+    adaptive_num_probe : bool, default False
+        One probe a direction while the transport cost keeps falling, from step 20 on.
+    adaptive_probes : bool, default False
+        A block that moved less than 1e-3 keeps its costs and is not evaluated, except in every
+        tenth step. Needs a `probe_radius` of its own.
+    screen : bool, default False
+        Of each block, costs of the half of the directions that differed least in the last step
+        are drawn to their mean. Rotations are new each step, so this mostly slows down; published.
+    covariance : bool, default False
+        Learn a scale for each coordinate from the moves, and one for both radii (CMA, CSA;
+        experimental). The latter acts on radii that are not automatic.
     biased_rotation : bool, default False
         Let rotations start with the previous direction of their block.
     groups : sequence of int, optional
@@ -99,7 +110,7 @@ class PolyStep(Stateful):
     Attributes
     ----------
     population : int
-        Candidates of a step.
+        Candidates of the coming or open step.
     x : ndarray, shape of x0
         Where the search stands.
     best : Best
@@ -173,6 +184,10 @@ class PolyStep(Stateful):
         adaptive_radius: bool = False,
         newton_refinement: bool = False,
         trust_region: bool = False,
+        adaptive_num_probe: bool = False,
+        adaptive_probes: bool = False,
+        screen: bool = False,
+        covariance: bool = False,
         biased_rotation: bool = False,
         groups: Sequence[int] | None = None,
         bounds: Any = None,
@@ -217,6 +232,10 @@ class PolyStep(Stateful):
             "adaptive_radius": adaptive_radius,
             "newton_refinement": newton_refinement,
             "trust_region": trust_region,
+            "adaptive_num_probe": adaptive_num_probe,
+            "adaptive_probes": adaptive_probes,
+            "screen": screen,
+            "covariance": covariance,
             "biased_rotation": biased_rotation,
             "published_repair": "repair" in compat,
         }

@@ -7,7 +7,7 @@ mod factor_graph;
 mod given;
 mod maxsat;
 mod polystep;
-mod watch;
+pub(super) mod watch;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ask_tell::register(module)?;

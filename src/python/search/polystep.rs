@@ -84,6 +84,16 @@ impl SearchPolyStep {
         self.inner.population()
     }
 
+    /// Probes along each direction at this step.
+    fn probes(&self) -> usize {
+        self.inner.probes()
+    }
+
+    /// Which blocks of a group are probed at this step; none for all of them.
+    fn awake(&self, group: usize) -> Option<Vec<usize>> {
+        self.inner.awake(group).map(<[usize]>::to_vec)
+    }
+
     fn groups(&self) -> usize {
         self.inner.group_count()
     }

@@ -56,7 +56,7 @@ where
     }
 
     /// Whether Ctrl-C ended the run; any other exception goes on to the caller.
-    fn finish(self, py: Python<'_>) -> PyResult<bool> {
+    pub fn finish(self, py: Python<'_>) -> PyResult<bool> {
         match self.error {
             None => Ok(false),
             Some(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => Ok(true),

@@ -152,13 +152,15 @@ impl ObliqueTree {
     }
 
     /// Trains by polytope steps, leaves refitted in every step; returns the share of wrong classes
-    /// of the best tree met, which `self` becomes, and the number of probes.
+    /// of the best tree met, which `self` becomes, and the number of probes. `go_on(step, least)`
+    /// ends the training by saying no.
     pub fn train(
         &mut self,
         features: &[f64],
         labels: &[u32],
         classes: usize,
         settings: Settings,
+        go_on: &mut dyn FnMut(u64, f64) -> bool,
     ) -> (f64, usize) {
         let (row, nodes) = (self.inputs + 1, self.nodes());
         let rng = Philox::new(settings.seed);
@@ -170,7 +172,7 @@ impl ObliqueTree {
             if cost < least {
                 (best, least) = (self.clone(), cost);
             }
-            if step == settings.steps {
+            if step == settings.steps || !go_on(step as u64, least) {
                 break;
             }
             let share = step as f64 / settings.steps as f64;

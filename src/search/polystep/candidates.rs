@@ -62,10 +62,25 @@ impl PolyStep {
 
     /// Group, row, vertex and probe of a candidate.
     fn place(&self, index: usize) -> (usize, usize, usize, usize) {
-        let (index, k) = (index - self.centres(), self.config.num_probe);
-        let g = self.groups.partition_point(|g| g.costs * k <= index) - 1;
-        let (vertex, j) = ((index - self.groups[g].costs * k) / k, index % k);
-        (g, vertex / self.groups[g].count, vertex % self.groups[g].count, j)
+        let (mut index, k) = (index - self.centres(), self.probes());
+        let g = match self.awake.is_empty() {
+            true => {
+                let g = self.groups.partition_point(|g| g.costs * k <= index) - 1;
+                index -= self.groups[g].costs * k;
+                g
+            }
+            // The caller has checked that the index lies in one of the groups.
+            false => (0..self.groups.len() - 1)
+                .find(|&g| {
+                    let inside = index < self.asked(g);
+                    index -= if inside { 0 } else { self.asked(g) };
+                    inside
+                })
+                .unwrap_or(self.groups.len() - 1),
+        };
+        let (vertex, count) = (index / k, self.groups[g].count);
+        let row = self.awake(g).map_or(vertex / count, |rows| rows[vertex / count]);
+        (g, row, vertex % count, index % k)
     }
 
     /// Adds `radius` R t_vertex, cut to the length of `out`.
@@ -75,8 +90,14 @@ impl PolyStep {
         let rotation = &self.rotations[group.rotations + i * p * p..][..p * p];
         for (t, column) in group.vertices[vertex * p..][..p].iter().zip(rotation.chunks_exact(p)) {
             if *t != 0.0 {
-                for (x, r) in out.iter_mut().zip(column) {
-                    *x += radius * t * r;
+                match &self.state.covariance {
+                    None => out.iter_mut().zip(column).for_each(|(x, r)| *x += radius * t * r),
+                    Some(c) => {
+                        let scale = &c.scale[group.rows[i].span.clone()];
+                        for ((x, r), d) in out.iter_mut().zip(column).zip(scale) {
+                            *x += radius * t * d * r;
+                        }
+                    }
                 }
             }
         }

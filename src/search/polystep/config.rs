@@ -67,6 +67,14 @@ pub struct Config {
     pub amortize: u64,
     /// The published radius multiplier.
     pub adaptive_radius: bool,
+    /// Probe each direction once while the transport cost falls.
+    pub adaptive_num_probe: bool,
+    /// Blocks that hardly move keep their costs.
+    pub adaptive_probes: bool,
+    /// Trust directions less that told little in the last step.
+    pub screen: bool,
+    /// A scale for each coordinate, learnt from the moves.
+    pub covariance: bool,
     /// Mix in the Newton step of the quadratic model.
     pub newton_refinement: bool,
     /// Scale the step radius by how well the model predicts.
@@ -105,6 +113,10 @@ impl Default for Config {
             max_iterations: 50,
             amortize: 1,
             adaptive_radius: false,
+            adaptive_num_probe: false,
+            adaptive_probes: false,
+            screen: false,
+            covariance: false,
             newton_refinement: false,
             trust_region: false,
             biased_rotation: false,
@@ -153,6 +165,7 @@ impl Config {
                 "name a radius: 'auto' compares opposite probes",
             ));
         }
+        self.check_savings()?;
         let ends = self.groups.iter().copied();
         if ends.clone().zip(ends.skip(1)).any(|(a, b)| a >= b)
             || self.groups.first() == Some(&0)
@@ -163,6 +176,37 @@ impl Config {
                 format!("increasing ends of groups within {dim} coordinates"),
                 format!("{:?}", self.groups),
                 "give each group at least one coordinate",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_savings(&self) -> Result<()> {
+        let model = self.newton_refinement || self.trust_region;
+        if self.adaptive_num_probe && model {
+            return Err(Error::value(
+                "adaptive_num_probe",
+                "off with newton_refinement and trust_region, which need two probes",
+                "on",
+                "drop one of the two",
+            ));
+        }
+        let automatic = matches!(self.probe_radius, Radius::Auto(_));
+        if self.adaptive_probes && (automatic || model || self.biased_rotation) {
+            return Err(Error::value(
+                "adaptive_probes",
+                "off with an automatic probe_radius, newton_refinement, trust_region and \
+                 biased_rotation, which need fresh costs of all blocks",
+                "on",
+                "name a probe_radius",
+            ));
+        }
+        if self.screen && self.polytope != Template::Orthoplex {
+            return Err(Error::value(
+                "screen",
+                "off unless polytope='orthoplex'",
+                "on",
+                "it compares opposite probes",
             ));
         }
         Ok(())

@@ -15,17 +15,21 @@
 //!
 //! [`PolyStep`] is the whole method behind ask and tell: [`config`] what can be chosen, [`setting`] its names, [`layout`]
 //! which coordinates form a block, [`radius`] radii that follow the costs, `plateau` what replaces them
-//! on costs that are counts, [`quadratic`] the model
-//! behind Newton refinement and the trust region, [`state`] what a resumed run needs.
+//! on costs that are counts, [`quadratic`] the model behind Newton refinement and the trust region,
+//! [`rest`] blocks and probes that are left out, [`covariance`] a scale for each coordinate, [`state`] what a
+//! resumed run needs.
 
+mod advance;
 mod anderson;
 mod candidates;
 pub mod config;
+pub mod covariance;
 pub mod layout;
 pub mod normalise;
 mod plateau;
 pub mod quadratic;
 pub mod radius;
+pub mod rest;
 pub mod rotation;
 pub mod schedule;
 pub mod setting;

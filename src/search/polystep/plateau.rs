@@ -50,6 +50,7 @@ impl PolyStep {
         let size = self.groups.last().map_or(0, |g| g.rotations + g.rows.len() * g.p * g.p);
         self.rotations = vec![0.0; size];
         self.state.directions = vec![0.0; if self.config.biased_rotation { rows * p } else { 0 }];
+        self.state.contrast = vec![f64::NAN; if self.config.screen { rows * p } else { 0 }];
         self.state.velocity.fill(0.0);
         for (auto, group) in self.state.auto.iter_mut().zip(&self.groups) {
             let length = first * (group.p as f64).sqrt();

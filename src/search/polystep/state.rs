@@ -1,6 +1,8 @@
 //! What a resumed run needs: every number that changes from step to step.
 
+use super::covariance::Covariance;
 use super::radius::{Adaptive, Auto, Trust};
+use super::rest::{Falling, Rest};
 use super::schedule::Progressive;
 use super::solver::Solver;
 use super::step::PolyStep;
@@ -51,6 +53,14 @@ pub struct State {
     pub flat: bool,
     /// Whether the same point was seen to cost differently.
     pub noisy: bool,
+    /// Whether the transport cost falls.
+    pub falling: Falling,
+    /// What resting blocks remember, where they may rest.
+    pub rest: Option<Rest>,
+    /// |C+ - C-| of each direction in the last step, where directions are screened.
+    pub contrast: Vec<f64>,
+    /// Scales of the coordinates, where they are learnt.
+    pub covariance: Option<Covariance>,
 }
 
 impl PolyStep {
@@ -87,6 +97,23 @@ impl PolyStep {
                 ],
             ),
         ];
+        let [a, b, c] = s.falling.last;
+        out.push(("falling".into(), vec![a, b, c, s.falling.times as f64]));
+        out.push(("contrast".into(), s.contrast.clone()));
+        if let Some(rest) = &s.rest {
+            out.push((
+                "rest.still".into(),
+                rest.still.iter().map(|s| f64::from(u8::from(*s))).collect(),
+            ));
+            out.push(("rest.since".into(), rest.since.iter().map(|s| *s as f64).collect()));
+            out.push(("rest.costs".into(), rest.costs.clone()));
+        }
+        if let Some(c) = &s.covariance {
+            out.push(("covariance.c".into(), c.c.clone()));
+            out.push(("covariance.path".into(), c.path.clone()));
+            out.push(("covariance.pull".into(), c.pull.clone()));
+            out.push(("covariance.scalars".into(), vec![c.usual, c.multiplier]));
+        }
         for (g, solver) in self.solvers.iter().enumerate() {
             if let Solver::Sinkhorn(sinkhorn) = solver {
                 out.push((format!("duals.{g}"), sinkhorn.duals[0].clone()));
@@ -142,6 +169,24 @@ impl PolyStep {
         next.pending = counters[3] != 0.0;
         [next.idle, next.returns] = [counters[4] as u64, counters[7] as u64];
         [next.back, next.noisy] = [counters[5] != 0.0, counters[6] != 0.0];
+        let falling = get("falling", &[4])?;
+        next.falling =
+            Falling { last: [falling[0], falling[1], falling[2]], times: falling[3] as u64 };
+        next.contrast = get("contrast", &[fresh.state.contrast.len()])?.to_vec();
+        if let Some(rest) = &mut next.rest {
+            let rows = rest.still.len();
+            rest.still = get("rest.still", &[rows])?.iter().map(|s| *s != 0.0).collect();
+            rest.since = get("rest.since", &[rows])?.iter().map(|s| *s as u64).collect();
+            rest.costs = get("rest.costs", &[rest.costs.len()])?.to_vec();
+        }
+        if let Some(c) = &mut next.covariance {
+            c.c = get("covariance.c", &[n])?.to_vec();
+            c.path = get("covariance.path", &[n])?.to_vec();
+            c.pull = get("covariance.pull", &[n])?.to_vec();
+            let scalars = get("covariance.scalars", &[2])?;
+            [c.usual, c.multiplier] = [scalars[0], scalars[1]];
+            c.rescale();
+        }
         let mut solvers = fresh.solvers.clone();
         for (g, (solver, group)) in solvers.iter_mut().zip(&fresh.groups).enumerate() {
             if let Solver::Sinkhorn(sinkhorn) = solver {
@@ -155,6 +200,7 @@ impl PolyStep {
         }
         (fresh.state, fresh.solvers) = (next, solvers);
         *self = fresh;
+        self.rouse();
         if self.state.pending {
             self.draw();
         }

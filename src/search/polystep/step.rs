@@ -11,9 +11,11 @@
 //! about it needs to be kept. Cost: O(P p^3) for rotations, O(P V p) for the move.
 
 use super::config::{Config, Radius, Temperature};
+use super::covariance::Covariance;
 use super::layout::{self, Group};
 use super::plateau::COOL;
 use super::radius::{Adaptive, Auto, Trust};
+use super::rest::{Falling, Rest};
 use super::rotation;
 use super::solver::Solver;
 use super::state::State;
@@ -29,6 +31,8 @@ pub struct PolyStep {
     pub(super) solvers: Vec<Solver>,
     pub(super) state: State,
     pub(super) rotations: Vec<f64>,
+    /// Blocks to probe, by group; empty where that is all of them.
+    pub(super) awake: Vec<Vec<usize>>,
     rng: Philox,
 }
 
@@ -56,6 +60,10 @@ impl PolyStep {
         if x0.is_empty() || !x0.len().is_multiple_of(dim) {
             return Err(Error::value("x0", "whole solutions", x0.len(), "pass (n, d) numbers"));
         }
+        if config.covariance && x0.len() > dim {
+            let given = x0.len() / dim;
+            return Err(Error::value("x0", "one row with covariance", given, "pass one start"));
+        }
         if x0.iter().any(|x| !x.is_finite()) {
             let fix = "start from finite numbers".into();
             return Err(Error::NonFinite { name: "x0".into(), fix });
@@ -64,6 +72,7 @@ impl PolyStep {
         let p = config.particle_dim;
         let groups = layout::groups(dim, points, &config.groups, p, config.polytope);
         let rows: usize = groups.iter().map(|g| g.rows.len()).sum();
+        let vertices = groups.last().map_or(0, |g| g.costs + g.rows.len() * g.count);
         let first = |radius, other| if let Radius::Auto(r) = radius { r } else { other };
         let rho = first(config.probe_radius, 1.0);
         let limit = config.radius_limit * rho;
@@ -93,18 +102,24 @@ impl PolyStep {
             returns: 0,
             noisy: false,
             flat: false,
+            falling: Falling::new(),
+            rest: config.adaptive_probes.then(|| Rest::new(rows, vertices)),
+            contrast: vec![f64::NAN; if config.screen { rows * p } else { 0 }],
+            covariance: config.covariance.then(|| Covariance::new(x0.len())),
         };
         let size = groups.last().map_or(0, |g| g.rotations + g.rows.len() * g.p * g.p);
         let mut out = Self {
             solvers: vec![config.solver.clone(); groups.len()],
             rng: Philox::new(config.seed),
             rotations: vec![0.0; size],
+            awake: Vec::new(),
             config,
             dim,
             groups,
             state,
         };
         out.clip();
+        out.rouse();
         Ok(out)
     }
 
@@ -130,13 +145,13 @@ impl PolyStep {
 
     /// Candidates of a step.
     pub fn population(&self) -> usize {
-        let vertices: usize = self.groups.iter().map(|g| g.rows.len() * g.count).sum();
-        self.centres() + vertices * self.config.num_probe
+        self.centres() + (0..self.groups.len()).map(|g| self.asked(g)).sum::<usize>()
     }
 
     /// Radii of a group at the current step, without jitter.
     pub fn radii(&self, group: usize) -> Radii {
-        let State { t, auto, adaptive, trust, .. } = &self.state;
+        let State { t, auto, adaptive, trust, covariance, .. } = &self.state;
+        let wide = adaptive.multiplier * covariance.as_ref().map_or(1.0, |c| c.multiplier);
         let cool = if self.state.flat { COOL } else { 1.0 };
         let epsilon = cool
             * match (&self.state.progressive, &self.config.epsilon) {
@@ -145,8 +160,8 @@ impl PolyStep {
             };
         let length = |radius, auto| match radius {
             Radius::Auto(_) => auto,
-            Radius::Times(r) => r * epsilon * adaptive.multiplier,
-            Radius::Free(s) => s.at(*t) * adaptive.multiplier,
+            Radius::Times(r) => r * epsilon * wide,
+            Radius::Free(s) => s.at(*t) * wide,
         };
         Radii {
             epsilon,
@@ -172,27 +187,30 @@ impl PolyStep {
     /// Recomputes the rotations of the current step.
     pub(super) fn draw(&mut self) {
         let rows: u64 = self.groups.iter().map(|g| g.rows.len() as u64).sum();
-        for group in &self.groups {
+        let mut rotations = std::mem::take(&mut self.rotations);
+        let this = &*self;
+        for group in &this.groups {
             let p = group.p;
             let size = group.rows.len() * p * p;
-            let slots = &mut self.rotations[group.rotations..][..size];
-            let start = self.state.t * rows + group.first as u64;
+            let slots = &mut rotations[group.rotations..][..size];
             // Before the first move there is no direction yet: zeros, which bias nothing.
-            let directions = self.state.directions.get(group.first * self.config.particle_dim..);
+            let directions = this.state.directions.get(group.first * this.config.particle_dim..);
             threads::for_each_chunk(slots, TASK * p * p, |task, slots| {
                 for (i, slot) in slots.chunks_exact_mut(p * p).enumerate() {
                     let row = task * TASK + i;
-                    let stream = start + row as u64;
+                    let index = group.first + row;
+                    let stream = this.since(index) * rows + index as u64;
                     match directions.filter(|d| !d.is_empty()) {
                         Some(d) => {
-                            let d = &d[row * self.config.particle_dim..][..p];
-                            rotation::biased(&self.rng, stream, d, slot);
+                            let d = &d[row * this.config.particle_dim..][..p];
+                            rotation::biased(&this.rng, stream, d, slot);
                         }
-                        None => rotation::random(&self.rng, stream, p, slot),
+                        None => rotation::random(&this.rng, stream, p, slot),
                     }
                 }
             });
         }
+        self.rotations = rotations;
     }
 
     /// Names the radii of a group, where they are automatic.
@@ -226,7 +244,12 @@ impl PolyStep {
         self.state.x.copy_from_slice(x);
         self.state.velocity.fill(0.0);
         self.state.ema.clear();
+        self.state.contrast.fill(f64::NAN);
+        if let Some(rest) = &mut self.state.rest {
+            rest.still.fill(false);
+        }
         self.clip();
+        self.rouse();
         Ok(())
     }
 
@@ -244,7 +267,10 @@ impl PolyStep {
 
     pub(super) fn sigma(&self, j: usize) -> f64 {
         let auto = matches!(self.config.probe_radius, Radius::Auto(_));
-        (j + 1) as f64 / (self.config.num_probe + usize::from(!auto)) as f64
+        let k = self.config.num_probe;
+        // One probe where several were chosen sits at their mean.
+        let j = if self.probes() < k { (k - 1) as f64 / 2.0 } else { j as f64 };
+        (j + 1.0) / (k + usize::from(!auto)) as f64
     }
 
     pub(super) fn jitter(&self) -> f64 {

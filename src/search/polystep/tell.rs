@@ -1,10 +1,10 @@
 //! The second half of a step: from costs to a move. The update is in [`super::step`].
 
-use super::config::{Config, Radius};
+use super::config::Radius;
 use super::layout::Group;
 use super::normalise;
 use super::quadratic::Model;
-use super::radius::Auto;
+use super::rest;
 use super::solver::Solver;
 use super::step::{PolyStep, Radii};
 use crate::engine::{Error, Result};
@@ -36,21 +36,32 @@ impl PolyStep {
         let bad = normalise::repair(&mut costs, self.config.published_repair);
         self.state.nonfinite += bad as u64;
         self.state.evaluations += costs.len() as u64;
-        let (centres, probes) = costs.split_at(self.centres());
+        let (centres, mut probes) = costs.split_at(self.centres());
+        if !probes.is_empty() {
+            self.state.mean_cost = probes.iter().sum::<f64>() / probes.len() as f64;
+        }
         let mut moves = vec![0.0; self.state.x.len()];
         let mut tally = Tally::default();
         // A temperature that follows the solver changes between steps, not between groups.
         let radii: Vec<Radii> = (0..self.groups.len()).map(|g| self.radii(g)).collect();
         for (g, radii) in radii.into_iter().enumerate() {
-            self.move_group(g, radii, [centres, probes], &mut moves, &mut tally);
+            let (own, others) = probes.split_at(self.asked(g));
+            self.move_group(g, radii, [centres, own], &mut moves, &mut tally);
+            probes = others;
         }
         // Where no probe ties with x the cost has no plateau, and a slow descent is one.
         self.state.idle += u64::from(tally.ties);
         self.state.rate = tally.along / tally.steep;
-        self.state.mean_cost = probes.iter().sum::<f64>() / probes.len() as f64;
+        let rows = self.groups.iter().map(|g| g.rows.len()).sum::<usize>() as f64;
         if self.config.trust_region {
-            let rows: usize = self.groups.iter().map(|g| g.rows.len()).sum();
-            self.state.trust.follow(tally.minimum / rows as f64, tally.predicted / rows as f64);
+            self.state.trust.follow(tally.minimum / rows, tally.predicted / rows);
+        }
+        if self.config.adaptive_num_probe {
+            let next = self.state.t + self.config.amortize;
+            self.state.falling.follow(tally.transport / rows, next);
+        }
+        if let Some(covariance) = &mut self.state.covariance {
+            covariance.follow(&moves);
         }
         self.advance(&moves);
         if flat {
@@ -67,13 +78,11 @@ impl PolyStep {
         moves: &mut [f64],
         tally: &mut Tally,
     ) {
-        let (rho, k) = (radii.probe * self.jitter(), self.config.num_probe);
+        let (rho, k) = (radii.probe * self.jitter(), self.probes());
         let lengths: Vec<f64> = (0..k).map(|j| rho * self.sigma(j)).collect();
+        let mut costs = self.vertex_costs(g, probes);
         let group = &self.groups[g];
         let (p, v, n) = (group.p, group.count, group.rows.len());
-        let probes = &probes[group.costs * k..][..n * v * k];
-        let mut costs: Vec<f64> =
-            probes.chunks_exact(k).map(|c| c.iter().sum::<f64>() / k as f64).collect();
         tally.minimum += costs
             .chunks_exact(v)
             .map(|row| row.iter().copied().fold(f64::INFINITY, f64::min))
@@ -86,11 +95,17 @@ impl PolyStep {
             self.config.polytope.centre(&group.vertices, row, out);
             out.iter_mut().for_each(|g| *g *= slope);
         }
+        if self.config.screen {
+            let contrast = &mut self.state.contrast[group.first * self.config.particle_dim..];
+            rest::screen(&mut costs, p, contrast);
+        }
+        let raw = if self.config.adaptive_num_probe { costs.clone() } else { Vec::new() };
         self.config.scale_cost.apply(&mut costs, v);
         let mut weights = vec![0.0; n * v];
         let eps = self.config.ent_epsilon.unwrap_or(radii.epsilon);
         let solver = &mut self.solvers[g];
         solver.weigh(&costs, v, eps, &mut weights);
+        tally.transport += raw.iter().zip(&weights).map(|(c, w)| c * w).sum::<f64>();
         if let (Solver::Sinkhorn(s), Some(p)) = (&*solver, &mut self.state.progressive)
             && s.tol > 0.0
         {
@@ -117,6 +132,10 @@ impl PolyStep {
             let span = offset + row.span.start..offset + row.span.end;
             let target = &mut moves[span.clone()];
             turn(rotation, &y, target);
+            if let Some(covariance) = &mut self.state.covariance {
+                let weights = &weights[i * v..][..v];
+                covariance.block(span.start, rotation, [&group.vertices, weights], target);
+            }
             if !self.state.directions.is_empty() {
                 let start = (group.first + i) * self.config.particle_dim;
                 let out = &mut self.state.directions[start..][..p];
@@ -155,76 +174,6 @@ impl PolyStep {
         tally.along += along * factor;
     }
 
-    fn advance(&mut self, moves: &[f64]) {
-        let state = &mut self.state;
-        let before = state.x.clone();
-        let (beta, rate) = match self.config.momentum {
-            None => (0.0, 1.0),
-            Some([first, last]) => {
-                let share = state.t as f64 / (self.config.max_iterations.max(2) - 1) as f64;
-                (first + share.min(1.0) * (last - first), self.config.velocity_lr)
-            }
-        };
-        for ((x, v), d) in state.x.iter_mut().zip(&mut state.velocity).zip(moves) {
-            *v = beta * *v + d;
-            *x += rate * *v;
-        }
-        let m = self.config.amortize;
-        if m > 1 {
-            match state.ema.is_empty() {
-                true => state.ema = moves.to_vec(),
-                false => {
-                    state.ema.iter_mut().zip(moves).for_each(|(e, d)| *e = 0.7 * *e + 0.3 * d);
-                }
-            }
-            for phase in 1..m {
-                let share = 1.0 - phase as f64 / m as f64;
-                state.x.iter_mut().zip(&state.ema).for_each(|(x, e)| *x += share * e);
-            }
-        }
-        if state.x.iter().any(|x| !x.is_finite()) {
-            state.x = before;
-            state.velocity.fill(0.0);
-            state.ema.clear();
-            for solver in &mut self.solvers {
-                if let Solver::Sinkhorn(s) = solver {
-                    s.forget();
-                }
-            }
-        }
-        if self.config.adaptive_radius {
-            state.adaptive.follow(state.mean_cost);
-        }
-        state.t += m;
-        state.pending = false;
-        self.clip();
-        self.go_back();
-    }
-
-    /// After too long without progress, starts from the best again with multiples of the first
-    /// radii; the rotations differ, so the same valley is left another way.
-    fn go_back(&mut self) {
-        let Config { patience, probe_radius, step_radius, .. } = self.config;
-        let (Radius::Auto(rho), Radius::Auto(s)) = (probe_radius, step_radius) else {
-            return;
-        };
-        let stuck = patience > 0 && self.state.idle >= patience && self.state.best_cost.is_finite();
-        if !stuck || self.state.noisy || self.points() > 1 {
-            return;
-        }
-        let state = &mut self.state;
-        state.x.copy_from_slice(&state.best_x);
-        state.velocity.fill(0.0);
-        state.ema.clear();
-        // Nearby, farther, far: what x has grown to is not known.
-        state.returns += 1;
-        let factor = [1.0, 4.0, 16.0][state.returns as usize % 3];
-        for auto in &mut state.auto {
-            *auto = Auto { rho: factor * rho, s: factor * s, limit: auto.limit };
-        }
-        (state.idle, state.back) = (0, true);
-    }
-
     fn note_best(&mut self, costs: &[f64]) {
         let finite = costs.iter().enumerate().filter(|(_, c)| c.is_finite());
         if let Some((index, &cost)) = finite.min_by(|a, b| a.1.total_cmp(b.1))
@@ -247,6 +196,7 @@ struct Tally {
     steep: f64,
     minimum: f64,
     predicted: f64,
+    transport: f64,
     ties: bool,
 }
 

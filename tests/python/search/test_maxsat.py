@@ -210,3 +210,12 @@ def test_every_searcher_can_use_it():
     x0 = np.full(20, -0.1)
     result = minimize(problem, x0, method="polystep", seed=0, vectorized=True)
     assert result.fun == problem(result.x) <= problem(x0)
+
+
+@pytest.mark.parametrize("steps", [-1, 2.5])
+def test_refuses_numbers_of_steps(steps):
+    problem = MaxSat.random(50, seed=0)
+    with pytest.raises(ValueError, match="max_steps must be an integer >= 0"):
+        problem.polystep(steps)
+    with pytest.raises(ValueError, match="max_flips must be an integer >= 0"):
+        problem.polish(np.zeros(50, bool), steps)

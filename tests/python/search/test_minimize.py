@@ -182,3 +182,14 @@ def test_default_options_reach_the_searcher():
     result = minimize(sphere, np.ones(4), seed=0, options={"particle_dim": 4}, maxiter=2)
     assert isinstance(result.searcher, PolyStep)
     assert result.searcher.population == 9
+
+
+@pytest.mark.parametrize("answer", [None, "a", [1.0, 2.0], 1j])
+def test_refuses_what_is_no_cost(answer):
+    with pytest.raises((TypeError, ValueError), match="fun must return one real number, got"):
+        minimize(lambda x: answer, np.ones(2))
+
+
+def test_workers_need_what_can_be_sent():
+    with pytest.raises(TypeError, match=r"picklable with workers=2.*define fun"):
+        minimize(lambda x: 0.0, np.ones(2), workers=2)

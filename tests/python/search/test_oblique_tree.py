@@ -1,5 +1,9 @@
 """Oblique trees: they fit what hyperplanes separate, follow the seed, refuse bad input."""
 
+import os
+import signal
+import threading
+
 import numpy as np
 import pytest
 
@@ -67,3 +71,16 @@ def test_refuses_bad_data(settings, X, y, match):
 def test_refuses_bad_settings(settings):
     with pytest.raises(ValueError, match="must be"):
         ObliqueTree(**settings)
+
+
+def test_ctrl_c_keeps_the_best_tree():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 10))
+    y = (X[:, 0] * X[:, 1] > 0).astype(int)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    tree = ObliqueTree(5, steps=100_000).fit(X, y)
+    timer.cancel()
+    assert tree.interrupted_
+    assert tree.n_evaluations_ > 0
+    assert tree.score(X, y) == pytest.approx(1 - tree.train_error_)

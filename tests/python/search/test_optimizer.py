@@ -53,7 +53,7 @@ def closure_of(model):
     return lambda: nn.functional.cross_entropy(model(X), Y)
 
 
-@pytest.mark.parametrize("subspace", ["per_layer", "structured", "full", "global"])
+@pytest.mark.parametrize("subspace", ["per_layer", "structured", "low_rank", "full", "global"])
 @pytest.mark.parametrize("blocks", ["per_layer", "grouped", "monolithic"])
 def test_batched_and_looped_variants_are_the_same_module(subspace, blocks):
     told = {}
@@ -279,6 +279,13 @@ def test_refuses_closures(mode):
         optimizer.step(backward)
     with pytest.raises(TypeError, match="one that requires grad"):
         optimizer.step(with_grad)
+
+    def leaves_gradients():
+        model[0].weight.grad = torch.ones_like(model[0].weight)
+        return closure_of(model)()
+
+    with pytest.raises(TypeError, match="leave no gradients"):
+        optimizer.step(leaves_gradients)
     with pytest.raises(TypeError, match="one real number, got shape"):
         optimizer.step(lambda: model(X))
     with pytest.raises(TypeError, match="tensor or number, got NoneType"):
@@ -355,3 +362,108 @@ def test_global_coordinates_are_orthonormal_over_all_tensors():
     assert last < first
     again = torch.cat([basis.dense for basis in optimizer._bases.values()], 1)
     assert (wide - again).abs().max() > 0.01
+
+
+def test_factors_move_along_their_product():
+    from thalweg.search import subspace
+
+    like = torch.zeros(5, 4, dtype=torch.float64)
+    basis = subspace.draw("w", like, "low_rank", 2, (0, 0))
+    assert basis.coords == 2 * 9
+    c = torch.randn(18, dtype=torch.float64)
+    torch.testing.assert_close(basis.expand(0 * c), like)
+    basis.follow(c)
+    exact = torch.autograd.functional.jacobian(basis.expand, c).reshape(20, 18).T
+    torch.testing.assert_close(basis.rows(-1, 19, like)[1:19], exact)
+    assert (basis.rows(-1, 19, like)[[0, -1]] == 0).all()
+    moved = basis.expand(c)
+    a, b = basis.start
+    torch.testing.assert_close(moved, (a + c[:10].view(5, 2)) @ (b + c[10:].view(2, 4)) - a @ b)
+
+
+@pytest.mark.parametrize("kind", ["per_layer", "structured", "low_rank", "full", "global"])
+def test_coordinates_stay_within_their_number(kind):
+    model = nn.Sequential(nn.Linear(20, 10), nn.Tanh(), nn.Linear(10, 6))
+    for most in (70, 100, 10_000):
+        optimizer = PolyStepOptimizer(model, subspace=kind, rank=4, max_coords=most, seed=0)
+        assert len(optimizer.search.x) <= most
+        first = optimizer.step(lambda: model(torch.ones(1, 20)).square().sum())
+        assert np.isfinite(first)
+    if kind != "global":
+        with pytest.raises(ValueError, match="max_coords must be >="):
+            PolyStepOptimizer(model, subspace=kind, rank=4, max_coords=17)
+
+
+def test_a_redraw_at_stagnation_waits_for_it():
+    model = net(nn.Tanh())
+    optimizer = PolyStepOptimizer(model, rank=1, redraw="stagnation", seed=0)
+    for _ in range(15):
+        optimizer.step(closure_of(model))
+    before = optimizer._bases["0.weight"].dense.clone()
+    for _ in range(20):
+        optimizer.step(lambda: torch.tensor(1.0))
+    assert torch.equal(before, optimizer._bases["0.weight"].dense)
+    for _ in range(2):
+        optimizer.step(lambda: torch.tensor(1.0))
+    assert not torch.equal(before, optimizer._bases["0.weight"].dense)
+
+
+@pytest.mark.parametrize("kind", ["per_layer", "global"])
+def test_redrawn_directions_hold_the_last_moves(kind):
+    model = net(nn.Tanh()).double()
+
+    def closure():
+        return nn.functional.cross_entropy(model(X.double()), Y)
+
+    settings = {"subspace": kind, "rank": 2, "directions": "moves", "redraw": 6}
+    optimizer = PolyStepOptimizer(model, **settings, max_iterations=6, seed=0)
+    for _ in range(6):
+        optimizer.step(closure)
+    moves = [dict(m) for m in optimizer._recent]
+    saved = None
+    for _ in range(2):
+        optimizer.step(closure)
+        saved = saved or optimizer.state_dict()
+    names = ["0.weight"] if kind == "per_layer" else list(moves[0])
+    rows = torch.stack([torch.cat([m[n] for n in names]) for m in moves])
+    wide = torch.cat([optimizer._bases[n].dense for n in names], 1)
+    top = torch.linalg.svd(rows, full_matrices=False)[2][0]
+    # The largest move lies in the new directions; at random it would not.
+    assert float((wide @ top).norm()) == pytest.approx(1.0, abs=1e-5)
+    other = net(nn.Tanh()).double()
+    again = PolyStepOptimizer(other, **settings, max_iterations=6, seed=3)
+    again.load_state_dict(saved)
+    again.step(lambda: nn.functional.cross_entropy(other(X.double()), Y))
+    for a, b in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_resting_blocks_are_left_out_of_the_variants():
+    model = net(nn.Tanh())
+    fixed = {"step_radius": 1e-3, "probe_radius": 0.5, "scale_cost": 1.0, "momentum": 0.0}
+    optimizer = PolyStepOptimizer(
+        model, rank=2, redraw=0, particle_dim=3, adaptive_probes=True, **fixed, seed=0
+    )
+    counts = []
+
+    def costs(variants):
+        counts[-1] += len(next(iter(variants.values())))
+        assert all(len(v) == len(next(iter(variants.values()))) for v in variants.values())
+        return torch.zeros(len(next(iter(variants.values()))))
+
+    for _ in range(11):
+        counts.append(0)
+        optimizer.step_batched(costs)
+    assert counts[0] == counts[10] > 0
+    assert set(counts[1:10]) == {0}
+
+
+def test_refuses_new_settings():
+    for options, match in (
+        ({"max_coords": 0}, "max_coords must be >= 1"),
+        ({"redraw": "always"}, "redraw must be one of"),
+        ({"directions": "best"}, "directions must be one of"),
+        ({"directions": "moves", "subspace": "full"}, "directions must be 'random'"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            PolyStepOptimizer(net(), **options)

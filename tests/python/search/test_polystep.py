@@ -283,6 +283,9 @@ def test_biased_rotation_starts_with_the_last_direction():
         {"step_radius": 1.0, "probe_radius": 1.0, "adaptive_radius": True, "jitter": 0.05},
         {"num_probe": 2, "trust_region": True, "newton_refinement": True},
         {"groups": [2, 5], "scale_cost": "row_std"},
+        {"groups": [2, 5], "step_radius": 1e-3, "probe_radius": 1.0, "adaptive_probes": True},
+        {"num_probe": 3, "adaptive_num_probe": True, "screen": True, "particle_dim": 3},
+        {"covariance": True, "step_radius": 0.3, "probe_radius": 1.0},
     ],
 )
 def test_a_resumed_run_equals_an_uninterrupted_one(options):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from thalweg.search._arguments import as_seed
 from thalweg.search.objectives._arrays import as_assignments
-from thalweg.search.objectives._run import Sweep, as_result, as_settings
+from thalweg.search.objectives._run import Sweep, as_result, as_settings, check_limit
 
 Callback = Callable[[int, int], Any]
 
@@ -132,6 +132,7 @@ class MaxSatSearch:
         Balint & Schoening 2012, "Choosing probability distributions for stochastic local search
         and the role of make versus break", SAT 2012.
         """
+        check_limit("max_flips", max_flips)
         start = as_assignments(x0, self.variables)
         report = self._core.polish(
             as_seed(seed), max_flips, seconds, float(exponent), start, callback

@@ -27,7 +27,8 @@ def as_settings(
     sigma: float,
     **sweeps: Sweep,
 ) -> dict[str, Any]:
-    """Settings as the core takes them; it checks their ranges."""
+    """Settings as the core takes them; it checks the ranges of the others."""
+    check_limit("max_steps", max_steps)
     return {
         "seed": as_seed(seed),
         "max_steps": max_steps,
@@ -35,6 +36,12 @@ def as_settings(
         "sigma": float(sigma),
         **{name: _sweep(name, value) for name, value in sweeps.items()},
     }
+
+
+def check_limit(name: str, value: int | None) -> None:
+    """Refuse a number of steps that is none."""
+    if value is not None and (int(value) != value or value < 0):
+        raise ValueError(f"{name} must be an integer >= 0, got {value}; None is no limit")
 
 
 def as_result(report: dict[str, Any], probes: int, **more: Any) -> Any:

@@ -47,6 +47,8 @@ class ObliqueTree:
         Share of wrong classes on the training samples.
     n_evaluations_ : int
         Probes made.
+    interrupted_ : bool
+        Whether Ctrl-C ended `fit`; the tree is the best met until then.
 
     Notes
     -----
@@ -102,7 +104,7 @@ class ObliqueTree:
         index = np.ascontiguousarray(inverse, np.uint32)
         least, self.n_evaluations_ = np.inf, 0
         for start in range(self.starts):
-            (splits, leaves), cost, evaluations = _core.oblique_tree_train(
+            (splits, leaves), cost, evaluations, self.interrupted_ = _core.oblique_tree_train(
                 features, index, len(self.classes_), self.depth, self.steps, self.directions,
                 self.probe_radius, self.step_radius, self.decay, self.seed * 1_000_003 + start,
             )  # fmt: skip
@@ -111,6 +113,8 @@ class ObliqueTree:
                 least = cost
                 self.splits_ = splits.reshape(-1, features.shape[1] + 1)
                 self.leaves_ = leaves
+            if self.interrupted_:
+                break
         self.train_error_ = float(least)
         return self
 
