@@ -14,9 +14,10 @@ use std::ops::Range;
 
 /// Lanes of a sum over columns.
 pub(super) const LANES: usize = 8;
-/// Columns taken at a time: those of eight rows stay in the first cache while every pair meets.
+/// Columns taken at a time, halved for few rows: those stay in the first cache while every pair
+/// meets.
 pub(super) const BLOCK: usize = 512;
-/// Rows that the prefetcher of the processor follows by itself, and whose block fits the first cache.
+/// Rows whose block, and the one asked for ahead, fit the first cache.
 pub(super) const FEW: usize = 8;
 /// Rows of a tile of accumulators where there are 32 vector registers.
 const TILE: usize = 4;
@@ -88,7 +89,7 @@ impl<F: Float, const T: usize, const N: usize, const FUSED: bool> Kernel
         let mut views: Vec<&[[F; N]]> = Vec::with_capacity(m);
         let mut rest = vec![[F::default(); N]; m];
         // Many rows share the second cache; longer sums are then folded less often.
-        let block = if m > FEW { 2 * BLOCK } else { BLOCK };
+        let block = if m > FEW { 2 * BLOCK } else { BLOCK / 2 };
         let mut start = self.range.start;
         while start < self.range.end {
             let end = self.range.end.min(start + block);
@@ -145,7 +146,7 @@ fn add_tiles<F: Float, const R: usize, const T: usize, const N: usize, const FUS
             }
         }
     }
-    let sums = triangle::<F, R, N, FUSED>(left, rows.len() > FEW);
+    let sums = triangle::<F, R, N, FUSED>(left);
     for a in 0..R {
         for b in 0..=a {
             gram[packed(i + a) + i + b] += sums[a][b];
@@ -196,19 +197,18 @@ fn tile<F: Float, const R: usize, const T: usize, const N: usize, const FUSED: b
 }
 
 /// Inner products of `R` rows with one another, the lower triangle. The last work on these rows in
-/// a block, it asks for their next one where they are `ahead` of the processor's own prefetcher.
+/// a block, it asks for their next one: the processor's own prefetcher loses the rows now and then.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // they walk several arrays at once
 fn triangle<F: Float, const R: usize, const N: usize, const FUSED: bool>(
     rows: [&[[F; N]]; R],
-    ahead: bool,
 ) -> [[f64; R]; R] {
     let vectors = rows[0].len();
     let mut sums = [[[0.0; N]; R]; R];
     for v in 0..vectors {
         let mut x = [[0.0; N]; R];
         for a in 0..R {
-            if ahead && v % (64 / size_of::<[F; N]>().min(64)) == 0 {
+            if v % (64 / size_of::<[F; N]>().min(64)) == 0 {
                 simd::prefetch(rows[a].as_ptr().wrapping_add(vectors + v).cast());
             }
             x[a] = widen(&rows[a][v]);

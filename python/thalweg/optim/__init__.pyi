@@ -1,6 +1,7 @@
 # Written by `make stubs`; do not edit.
 
 from thalweg.optim.acceleratedsgd import AcceleratedSGD as AcceleratedSGD
+from thalweg.optim.adabelief import AdaBelief as AdaBelief
 from thalweg.optim.adadelta import Adadelta as Adadelta
 from thalweg.optim.adagrad import Adagrad as Adagrad
 from thalweg.optim.adam import Adam as Adam

@@ -193,6 +193,24 @@ class AdaMomentum(Rule):
         state_dtype: str = ...,
     ) -> None: ...
 
+class AdaBelief(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        betas: tuple[float, float] = ...,
+        eps: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        on_nonfinite: str = ...,
+        state_dtype: str = ...,
+    ) -> None: ...
+
 class Muon(Rule):
     def __init__(
         self,

@@ -242,7 +242,7 @@ print(len(names), own)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_a_child_of_torch_s_threads_steps():
-    """torch has started its team, we have not used it yet, and only then comes the fork."""
+    """Torch has started its team, we have not used it yet, and only then comes the fork."""
     code = """
 import os, signal, torch
 from thalweg.optim import SGD
