@@ -52,6 +52,13 @@ impl Preconditioner {
     }
 }
 
+/// What the mean gradient and the norm need: T g, T and T g^2.
+#[inline(always)]
+fn sums<T: Real>(kind: Preconditioner, x: T, g: T) -> [T; 3] {
+    let t = kind.of(x);
+    [t * g, t, t * g * g]
+}
+
 impl AEGD {
     fn root(&self, step: &Step) -> f64 {
         (step.loss + self.c).sqrt()
@@ -68,10 +75,16 @@ impl Rule for AEGD {
     fn measure<T: Real, P: Probe<T>>(&self, probe: P) -> P::Output {
         match self.preconditioner {
             None => probe.run([], |_, _, []| []),
-            Some(kind) => probe.run([Reduce::Sum; 3], move |x, g, []| {
-                let t = kind.of(x);
-                [t * g, t, t * g * g]
-            }),
+            // A closure for each: a choice inside would be made for each coordinate.
+            Some(Preconditioner::Identity) => {
+                probe.run([Reduce::Sum; 3], |x, g, []| sums(Preconditioner::Identity, x, g))
+            }
+            Some(Preconditioner::Entropy) => {
+                probe.run([Reduce::Sum; 3], |x, g, []| sums(Preconditioner::Entropy, x, g))
+            }
+            Some(Preconditioner::LogBarrier) => {
+                probe.run([Reduce::Sum; 3], |x, g, []| sums(Preconditioner::LogBarrier, x, g))
+            }
         }
     }
 

@@ -38,7 +38,8 @@ rule! {
 }
 
 impl CLASSP {
-    /// The formula: gradients beyond `limit` add their `size` to the sum, whose `root` divides them.
+    /// The formula: gradients beyond `limit` add their `size` to the sum, whose `root` divides them
+    /// if they are scaled at all.
     fn gated<T: Real, L: Launch<T>>(
         &self,
         limit: f64,
@@ -47,7 +48,15 @@ impl CLASSP {
         root: impl Fn(T) -> T + Send + Sync + 'static,
     ) -> L::Output {
         let [lr, limit, eps, zero] = [self.lr, limit, self.eps, 0.0].map(T::of);
-        launch.run([zeros("grad_sum")], move |_, g, [s]| {
+        let state = [zeros("grad_sum")];
+        if !self.apply_scaling {
+            return launch.run(state, move |_, g, [s]| {
+                let closed = (g * g).le(limit);
+                *s = *s + T::select(closed, zero, size(g));
+                T::select(closed, zero, lr * g)
+            });
+        }
+        launch.run(state, move |_, g, [s]| {
             let closed = (g * g).le(limit);
             *s = *s + T::select(closed, zero, size(g));
             T::select(closed, zero, lr / root(eps + *s) * g)
@@ -71,16 +80,10 @@ impl Rule for CLASSP {
             Gate::Tensor => f64::INFINITY,
         };
         let [p, inverse] = [self.power, 1.0 / self.power].map(T::of);
-        match (self.power, self.apply_scaling) {
-            (1.0, true) => self.gated(limit, launch, |g: T| g.abs(), |sum| sum),
-            (2.0, true) => self.gated(limit, launch, |g: T| g * g, |sum: T| sum.sqrt()),
-            (_, true) => {
-                self.gated(limit, launch, move |g: T| g.abs().pow(p), move |sum| sum.pow(inverse))
-            }
-            (_, false) => {
-                let one = T::of(1.0);
-                self.gated(limit, launch, move |g: T| g.abs().pow(p), move |_| one)
-            }
+        match self.power {
+            1.0 => self.gated(limit, launch, |g: T| g.abs(), |sum| sum),
+            2.0 => self.gated(limit, launch, |g: T| g * g, |sum: T| sum.sqrt()),
+            _ => self.gated(limit, launch, move |g: T| g.abs().pow(p), move |sum| sum.pow(inverse)),
         }
     }
 

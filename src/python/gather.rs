@@ -172,8 +172,10 @@ impl<'a, 'py> Gather<'a, 'py> {
         self.spans.reserve(params.len() * (2 + context.states.len()));
         self.held.reserve(params.len() * (3 + context.states.len()));
         for (index, param) in params.iter().enumerate() {
-            if let (Some(torch), Ok(next)) = (self.torch, params.get_item(index + 1)) {
-                torch.prefetch(&next);
+            if let Some(torch) = self.torch
+                && index + 1 < params.len()
+            {
+                torch.prefetch(&params.get_item(index + 1)?);
             }
             let grad = match grads.is_none() {
                 true => param.getattr(intern!(self.py, "grad"))?,
