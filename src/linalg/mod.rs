@@ -13,3 +13,4 @@ pub mod qp;
 pub mod quad;
 pub mod svd;
 pub mod syrk;
+mod tiles;

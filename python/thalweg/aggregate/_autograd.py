@@ -50,6 +50,23 @@ def trainable(params: Any, name: str = "params") -> list[Any]:
     return list(seen.values())
 
 
+def reaches(outputs: Any, params: Sequence[Any]) -> bool:
+    """Whether the graph of `outputs` leads to one of `params`."""
+    wanted = {id(param) for param in params}
+    # A parameter that was itself computed is known by the function that made it.
+    makers = {param.grad_fn for param in params if param.grad_fn is not None}
+    seen: set[Any] = set()
+    waiting = [outputs.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node in makers or id(getattr(node, "variable", None)) in wanted:
+            return True
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [following for following, _ in node.next_functions]
+    return False
+
+
 def jacobians(
     outputs: Any,
     params: Sequence[Any],

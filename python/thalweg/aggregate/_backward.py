@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from thalweg._extras import require
-from thalweg.aggregate._autograd import groups, jacobians, store, trainable, vectorised
+from thalweg.aggregate._autograd import (
+    groups,
+    jacobians,
+    reaches,
+    store,
+    trainable,
+    vectorised,
+)
 from thalweg.aggregate._base import Aggregator, Linear, Weighted, choice
 from thalweg.aggregate._rows import Rows
 
@@ -38,7 +45,8 @@ def backward(
         The m losses.
     params : iterable of Tensor
         Parameters; frozen ones (`requires_grad=False`) are left alone, and so is the `.grad` of one
-        that no loss reaches. A loss that does not reach a parameter contributes zeros.
+        that no loss reaches. A loss that does not reach a parameter contributes zeros to it; one
+        that reaches none is a row of zeros, whatever the aggregator.
     aggregator : Aggregator
         What combines the gradients.
     chunk_size : int, optional
@@ -239,7 +247,10 @@ def _gramian(
     m = len(losses)
     total = np.zeros((m, m))
     if isinstance(aggregator, Linear):
-        return total  # its weights do not depend on it
+        # Its weights do not depend on the Gramian.
+        if not reaches(losses, params):
+            raise ValueError(_UNREACHED)
+        return total
     none = True
     for group in groups(params, m, _BLOCK):
         found = jacobians(losses, group, chunk_size, retain_graph=True)

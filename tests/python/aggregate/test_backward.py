@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from cases import CASES, jacobian
 from torch import nn
 
 import thalweg.aggregate as ag
@@ -77,6 +78,44 @@ def test_a_loss_that_misses_a_parameter_counts_as_zeros():
     ag.backward([(a**2).sum(), (b**3).sum()], [a, b], ag.Sum(), chunk_size=1)
     assert a.grad.tolist() == [4.0]
     assert b.grad.tolist() == [12.0]
+
+
+@pytest.mark.parametrize("memory", ["jacobian", "gramian"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_loss_that_reaches_no_parameter_is_a_row_of_zeros(case, memory):
+    if memory == "gramian" and not hasattr(case.make(), "weights"):
+        pytest.skip("needs more than the Gramian")
+    rows = torch.tensor(jacobian(d=6))
+    rows[2] = 0.0
+    stray = torch.ones(6, dtype=torch.float64, requires_grad=True)
+    for strays in (stray.sum(), torch.ones((), dtype=torch.float64)):
+        x = torch.zeros(6, dtype=torch.float64, requires_grad=True)
+        losses = [strays if k == 2 else row @ x for k, row in enumerate(rows)]
+        ag.backward(losses, [x], case.make(), memory=memory)
+        want = case.make()(rows)
+        assert x.grad is not None
+        torch.testing.assert_close(x.grad, want, rtol=1e-9, atol=1e-9 * float(rows.abs().max()))
+    assert stray.grad is None
+
+
+@pytest.mark.parametrize("memory", ["auto", "jacobian", "gramian"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_losses_that_reach_nothing_at_all_are_refused(case, memory):
+    if memory == "gramian" and not hasattr(case.make(), "weights"):
+        pytest.skip("needs more than the Gramian")
+    x, stray = (torch.ones(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+    with pytest.raises(ValueError, match="losses must depend on params"):
+        ag.backward([stray[0] * k for k in range(4)], [x], case.make(), memory=memory)
+    assert x.grad is None
+
+
+def test_a_parameter_that_was_computed_counts_as_reached():
+    x = torch.ones(3, dtype=torch.float64, requires_grad=True)
+    y = x * 2
+    y.retain_grad()
+    ag.backward([y[0], (y * y).sum()], [y], ag.Mean(), memory="gramian")
+    assert y.grad.tolist() == [2.5, 2.0, 2.0]
+    assert x.grad is None
 
 
 def test_shared_parameters_count_once():
