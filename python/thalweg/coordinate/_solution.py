@@ -65,7 +65,7 @@ class Solution:
             return f"violation {self.violation:.1e}, which no step lowers; loosen tol"
         if self.status == "precision":
             return f"dual gap {self.dual_gap:.1e} > {self.target:.1e}: rounding; loosen tol"
-        return (
-            f"dual gap {self.dual_gap:.1e} > {self.target:.1e} after {self.n_iter} iterations; "
-            "raise max_iter or loosen tol"
-        )
+        reached = f"dual gap {self.dual_gap:.1e} > {self.target:.1e}"
+        if not np.isfinite(self.dual_gap):
+            reached = f"violation {self.violation:.1e}"
+        return f"{reached} after {self.n_iter} iterations; raise max_iter or loosen tol"
