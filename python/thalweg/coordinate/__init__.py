@@ -28,7 +28,8 @@ from thalweg.coordinate._path import (
     poisson_path,
     scad_path,
 )
-from thalweg.coordinate._solve import Solution, solve
+from thalweg.coordinate._solution import Solution
+from thalweg.coordinate._solve import solve
 from thalweg.coordinate._svm import SVMSolution, solve_svm
 
 _ESTIMATORS = [

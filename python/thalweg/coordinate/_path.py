@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from thalweg._extras import require
 from thalweg.coordinate._matrix import Array, count, in_range, normalised, vector
+from thalweg.coordinate._parts import in_parts
 from thalweg.coordinate._solve import run
 
 
@@ -206,6 +207,7 @@ def path(
     *,
     n_alphas: int = 100,
     eps: float = 1e-3,
+    parts: bool = True,
     **options: Any,
 ) -> CoefPath:
     """Solve for a grid of strengths, each from the solution before it.
@@ -220,6 +222,9 @@ def path(
         Strengths; sorted in descending order. Default: `alpha_grid`.
     n_alphas, eps
         Of the default grid.
+    parts : bool, default True
+        Solve the last fifth of a long path at the same time as the rest, from zero: least squares,
+        at least 50 strengths and 200,000 entries of X. The number of threads changes no bit.
     **options
         As in `solve`: datafit, penalty, weights, tol, ...
 
@@ -252,7 +257,7 @@ def path(
         )
     else:
         grid = descending(alphas)
-    solutions = run(X, y, grid, **options)
+    solutions = in_parts(X, y, grid, options) if parts else run(X, y, grid, **options)
     return CoefPath(
         alphas=grid[: len(solutions)],
         coefs=np.stack([s.coef for s in solutions], axis=1),

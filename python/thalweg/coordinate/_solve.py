@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from numpy.typing import ArrayLike
 
 from thalweg import _core
 from thalweg.coordinate._matrix import (
-    Array,
     choice,
     in_range,
     matrix,
@@ -20,69 +18,10 @@ from thalweg.coordinate._matrix import (
     settings,
     vector,
 )
+from thalweg.coordinate._solution import Solution
 
 DATAFITS = ("quadratic", "logistic", "squared_hinge", "huber", "poisson")
 PENALTIES = ("l1", "elastic_net", "mcp", "scad")
-
-
-@dataclass
-class Solution:
-    """A solution and its certificate.
-
-    Attributes
-    ----------
-    coef : ndarray, shape (n_features,)
-        Coefficients, in the dtype of `X`.
-    intercept : float
-        Constant, 0 without one.
-    objective : float
-        Value of the objective.
-    dual_gap : float
-        Proven bound on objective minus optimum; infinite where there is no certificate.
-    target : float
-        Gap that `tol` asked for.
-    violation : float
-        Largest distance of the gradient to the subdifferential.
-    dual : ndarray, shape (n_samples,)
-        Dual point that proves the gap, weighted.
-    n_iter, n_epochs : int
-        Passes over all features, and over working sets.
-    status : str
-        "converged", "limit", "precision" (rounding stopped the progress) or "interrupted".
-    history : list of dict
-        One entry for each pass over all features.
-    """
-
-    coef: Array
-    intercept: float
-    objective: float
-    dual_gap: float
-    target: float
-    violation: float
-    dual: Array
-    n_iter: int
-    n_epochs: int
-    status: str
-    history: list[dict[str, float]] = field(repr=False)
-
-    @property
-    def success(self) -> bool:
-        """Whether the criterion is met."""
-        return self.status == "converged"
-
-    @property
-    def message(self) -> str:
-        """What happened, in words, with the numbers."""
-        if self.success and not np.isfinite(self.dual_gap):
-            return f"violation {self.violation:.1e}; there is no certificate"
-        if self.success:
-            return f"dual gap {self.dual_gap:.1e} <= {self.target:.1e}"
-        if self.status == "precision":
-            return f"dual gap {self.dual_gap:.1e} > {self.target:.1e}: rounding; loosen tol"
-        return (
-            f"dual gap {self.dual_gap:.1e} > {self.target:.1e} after {self.n_iter} iterations; "
-            "raise max_iter or loosen tol"
-        )
 
 
 def run(

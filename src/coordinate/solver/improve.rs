@@ -11,6 +11,8 @@ const PATIENCE: usize = 40;
 const SETTLED: usize = 32;
 /// Models of one settled set, at most, between two passes over all features.
 const ROUNDS: usize = 5;
+/// A step that ends before this part of the way asks for a model with more curvature.
+const SHORT: f64 = 0.1;
 
 /// What to reach before the next pass over all features.
 #[derive(Debug, Clone, Copy)]
@@ -27,7 +29,7 @@ impl State<'_, '_> {
     /// Solves models on a working set and steps towards their minimisers.
     pub fn improve(&mut self, cache: &mut Cache, model: &mut Model<'_>, goal: Goal) {
         let mut h = vec![0.0; self.z.len()];
-        self.datafit.curvature(&self.z, &mut h);
+        self.curvature(&mut h);
         let support: Vec<usize> =
             self.active.iter().copied().filter(|&j| self.w[j] != 0.0).collect();
         self.refresh(cache, &h);
@@ -53,7 +55,7 @@ impl State<'_, '_> {
             if round == rounds || !model.cheap() || model.exhausted() {
                 break;
             }
-            self.datafit.curvature(&self.z, &mut h);
+            self.curvature(&mut h);
             if self.outdated(&cache.set.h, &h) {
                 break;
             }
@@ -105,6 +107,14 @@ impl State<'_, '_> {
             positions.iter().zip(part).for_each(|(&k, new)| w[k] = new);
         }
         self.step(&set.cols, &w, &set.mean);
+    }
+
+    /// Second derivatives of the model.
+    fn curvature(&self, h: &mut [f64]) {
+        self.datafit.curvature(&self.z, h);
+        if self.damping != 1.0 {
+            h.iter_mut().for_each(|h| *h *= self.damping);
+        }
     }
 
     /// Whether passes work on copies of the columns.
@@ -201,12 +211,15 @@ impl State<'_, '_> {
             moved.iter().zip(&delta).for_each(|(&j, d)| self.w[j] += d);
             cols.iter().zip(to).for_each(|(&j, &to)| self.w[j] = to);
         } else if !moved.is_empty() {
-            self.search(&moved, &delta, drop);
+            let taken = self.search(&moved, &delta, drop);
+            self.damping =
+                if taken < SHORT { 8.0 * self.damping } else { self.damping.max(2.0) / 2.0 };
         }
         self.fit_intercept();
     }
 
-    fn search(&mut self, moved: &[usize], delta: &[f64], drop: f64) {
+    /// Returns the part of the way that was taken.
+    fn search(&mut self, moved: &[usize], delta: &[f64], drop: f64) -> f64 {
         let mut direction = vec![if self.problem.intercept { drop } else { 0.0 }; self.z.len()];
         self.problem.design.combine(moved, delta, &mut direction);
         let penalty = &self.penalty;
@@ -226,10 +239,11 @@ impl State<'_, '_> {
             if value <= start + 1e-4 * t * slope.min(0.0) + 1e-15 * start.abs() {
                 moved.iter().zip(delta).for_each(|(&j, d)| self.w[j] += t * d);
                 self.b += t * if self.problem.intercept { drop } else { 0.0 };
-                return;
+                return t;
             }
             t *= 0.5;
         }
         self.z = from;
+        0.0
     }
 }

@@ -28,6 +28,8 @@ pub(super) struct State<'a, 'f> {
     /// Features this close to their threshold, relative to it, enter the working set although they
     /// do not violate yet: along a path, those that the strong rule expects.
     pub margin: f64,
+    /// Factor of the model's curvature: above 1 after a model that promised too much.
+    pub damping: f64,
 }
 
 impl<'a, 'f> State<'a, 'f> {
@@ -55,6 +57,7 @@ impl<'a, 'f> State<'a, 'f> {
             steepest: 0.0,
             null: 0.0,
             margin: 0.0,
+            damping: 1.0,
             penalty,
         };
         state.z.fill(state.b);
@@ -147,6 +150,7 @@ impl<'a, 'f> State<'a, 'f> {
     /// Takes back the features that screening dropped for the strength before; only their
     /// correlations are not known.
     pub fn restore(&mut self) {
+        self.damping = 1.0;
         let mut kept = self.active.iter().copied().zip(self.x.iter().copied()).peekable();
         let (mut all, mut x, mut dropped) = (Vec::new(), Vec::new(), Vec::new());
         for j in (0..self.w.len()).filter(|&j| self.penalty.threshold(j) < f64::INFINITY) {

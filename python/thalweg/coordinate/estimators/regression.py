@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from thalweg.coordinate._solve import Solution, solve
+from thalweg.coordinate._solution import Solution
+from thalweg.coordinate._solve import solve
 from thalweg.coordinate.estimators.base import LinearModel, seed_of, warn_unless
 
 PARAMETERS = """alpha : float, default 1.0
