@@ -86,7 +86,7 @@ fn nearest(x: &[f64], a: &[f64], b: &[f64]) -> Found {
     while scale < 1.0 {
         let problem = Couplings { x: &scaled, a, b };
         (f, g) = {
-            let found = problem.newton(f, g, 1e-4);
+            let found = problem.newton(f, g, 100.0 * TOLERANCE);
             (found.f, found.g)
         };
         let grow = (1.0 / scale).min(3.0);

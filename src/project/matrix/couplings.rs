@@ -3,16 +3,16 @@
 //!   P = max(0, X_ij + f_i + g_j),   phi(f, g) = |P|^2 / 2 - a.f - b.g  to minimise
 //!   gradient (P 1 - a, P^T 1 - b),   Hessian: the signless Laplacian of the support of P
 //!
-//! A step is taken whole where it does; else to the exact minimum along it, for phi is piecewise
-//! quadratic.
+//! A step is taken whole where that does; else to the exact minimum along it, near or far, for phi is
+//! piecewise quadratic.
 
 use crate::engine::simd::{self, Kernel};
 use crate::linalg::bipartite::Bipartite;
 use crate::linalg::cholesky::dot;
 
-const ROUNDS: usize = 200;
-/// Steps without a smaller error after which what is left is rounding.
-const PATIENCE: usize = 12;
+const ROUNDS: usize = 500;
+/// Steps without a smaller error or dual after which what is left is rounding.
+const PATIENCE: usize = 30;
 const LANES: usize = 8;
 
 /// A matrix to project, and the masses of its rows and columns.
@@ -174,18 +174,21 @@ impl Couplings<'_> {
             };
             let (mut df, mut dg) = (here.rows.clone(), here.columns.clone());
             laplacian.solve(&mut df, &mut dg);
-            // phi falls at this rate at first; while it still falls at the end, the step is good.
+            // phi falls at `rate` at first and at `left` after the whole step. Where that is steep
+            // the support fell apart, and the next entry may be far away.
             let rate = dot(&df, &here.rows) + dot(&dg, &here.columns);
+            let visible = rate > 1e-12 * here.value.abs();
             let whole = here.moved(self, &df, &dg, 1.0);
-            let falls = dot(&df, &whole.rows) + dot(&dg, &whole.columns) >= 0.0;
-            let lower = whole.value <= here.value - 1e-4 * rate && rate > 1e-12 * here.value.abs();
-            here = if falls || lower || whole.error() < 0.5 * here.error() {
+            let left = dot(&df, &whole.rows) + dot(&dg, &whole.columns);
+            let lower = visible && whole.value <= here.value - 1e-4 * rate;
+            let good = whole.error() < 0.5 * here.error();
+            here = if good || left <= 0.5 * rate && (left >= 0.0 || lower) {
                 whole
             } else {
                 let step = self.line_search([&here.f, &here.g], [&df, &dg]);
                 here.moved(self, &df, &dg, step)
             };
-            stale += 1;
+            stale = if visible { 0 } else { stale + 1 };
             if here.error() < error {
                 (error, stale) = (here.error(), 0);
                 best.copy_from_slice(&here.plan);

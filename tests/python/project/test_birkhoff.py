@@ -82,6 +82,20 @@ def test_no_coupling_is_nearer(scale):
         assert gap <= 1e-11 * size
 
 
+@pytest.mark.parametrize("scale", [1e-3, 10.0, 1e3, 1e6])
+def test_far_entries_and_any_masses_converge(scale):
+    """Supports fall apart on the way to what is nearly a linear program; warnings are errors."""
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        a, b = rng.uniform(0.2, 1, 30), rng.uniform(0.2, 1, 20)
+        b *= a.sum() / b.sum()
+        x = scale * rng.standard_normal((30, 20))
+        p = pr.transport(x, a, b)
+        size = max(1.0, np.abs(x).max())
+        assert np.abs(p.sum(1) - a).max() <= 1e-13 * size
+        assert np.abs(p.sum(0) - b).max() <= 1e-13 * size
+
+
 def test_a_batch_is_solved_in_parallel_and_as_one_by_one():
     x = np.random.default_rng(3).standard_normal((2, 9, 30, 30)).transpose(2, 0, 3, 1)
     got = pr.birkhoff(x, axes=(0, 2))
