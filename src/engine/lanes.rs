@@ -46,7 +46,17 @@ pub fn exp(x: Lanes) -> Lanes {
 /// x = 2^e m with m in [sqrt(1/2), sqrt(2)); ln m = 2 atanh(s), s = (m - 1) / (m + 1), by its
 /// series: the first dropped term, 2 s^11 / 11, is below 7e-10.
 #[inline(always)]
-pub fn ln(x: f32) -> f32 {
+pub fn ln(x: Lanes) -> Lanes {
+    let mut out = [0.0; LANES];
+    // Not `map(x, ln_of)`: a function that is passed on is called, a lane at a time.
+    for l in 0..LANES {
+        out[l] = ln_of(x[l]);
+    }
+    out
+}
+
+#[inline(always)]
+fn ln_of(x: f32) -> f32 {
     const ROOT_HALF: u32 = 0x3f35_04f3;
     let shifted = x.to_bits().wrapping_sub(ROOT_HALF);
     let exponent = (shifted as i32 >> 23) as f32;
@@ -87,11 +97,11 @@ mod tests {
             let x = f32::from_bits(i * 10_000 + 0x0080_0000);
             if x.is_finite() {
                 let want = f64::from(x).ln();
-                let error = (f64::from(ln(x)) - want).abs();
-                assert!(error <= 1e-7 + 2e-7 * want.abs(), "{x} {} {want}", ln(x));
+                let error = (f64::from(ln_of(x)) - want).abs();
+                assert!(error <= 1e-7 + 2e-7 * want.abs(), "{x} {} {want}", ln_of(x));
             }
         }
-        assert_eq!(ln(1.0), 0.0);
+        assert_eq!(ln([1.0; LANES]), [0.0; LANES]);
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //!   none        C
 //!   number      C / a
-//!   mean, max   C / mean |C|,  C / max |C|            (floor 1e-10)
+//!   mean, max   (C - min) / mean (C - min),  (C - min) / max (C - min)    (floor 1e-10)
 //!   row std     (C - row mean) / std of the row
 //!   global std  (C - row mean) / sqrt(mean over rows of the row variance)
 //!   ranks       (C - row mean) of the ranks 0 .. V-1 of a row, ties at their mean, over their std
 //!
-//! The last three know no unit: softmax(-C / eps) with eps = 1 then weighs every problem alike.
+//! All but the first two know no unit and no offset; with the last three softmax(-C / eps) with
+//! eps = 1 weighs every problem alike.
 
 /// How costs are scaled.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -16,9 +17,9 @@ pub enum Scale {
     None,
     /// Divided by a positive number.
     Number(f64),
-    /// Divided by the mean of their absolute values.
+    /// Above the smallest, divided by their mean.
     Mean,
-    /// Divided by the largest absolute value.
+    /// Above the smallest, divided by the largest.
     Max,
     /// Each row to mean 0 and standard deviation 1.
     RowStd,
@@ -38,11 +39,13 @@ impl Scale {
             Self::None => {}
             Self::Number(a) => divide(costs, a),
             Self::Mean => {
-                let sum: f64 = costs.iter().map(|c| c.abs()).sum();
+                lower(costs);
+                let sum: f64 = costs.iter().sum();
                 divide(costs, (sum / costs.len().max(1) as f64).max(FLOOR));
             }
             Self::Max => {
-                let max = costs.iter().fold(0.0, |a: f64, c| a.max(c.abs()));
+                lower(costs);
+                let max = costs.iter().copied().fold(0.0, f64::max);
                 divide(costs, max.max(FLOOR));
             }
             Self::RowStd => {
@@ -99,6 +102,12 @@ fn divide(costs: &mut [f64], by: f64) {
     costs.iter_mut().for_each(|c| *c /= by);
 }
 
+/// Without this, a constant added to the costs would change the temperature.
+fn lower(costs: &mut [f64]) {
+    let min = costs.iter().copied().fold(f64::INFINITY, f64::min);
+    costs.iter_mut().for_each(|c| *c -= min);
+}
+
 fn centre(row: &mut [f64]) {
     let mean = row.iter().sum::<f64>() / row.len() as f64;
     // Rounding in the mean must not make equal costs differ.
@@ -143,8 +152,11 @@ mod tests {
         let costs = [1.0, -3.0, 2.0, 2.0];
         assert_eq!(scaled(Scale::None, &costs, 2), costs);
         assert_eq!(scaled(Scale::Number(2.0), &costs, 2), [0.5, -1.5, 1.0, 1.0]);
-        assert_eq!(scaled(Scale::Mean, &costs, 2), [0.5, -1.5, 1.0, 1.0]);
-        assert_eq!(scaled(Scale::Max, &[1.0, -4.0], 2), [0.25, -1.0]);
+        assert_eq!(
+            scaled(Scale::Mean, &[1.0, -3.0, -1.0, -3.0], 2),
+            [8.0 / 3.0, 0.0, 4.0 / 3.0, 0.0]
+        );
+        assert_eq!(scaled(Scale::Max, &[1.0, -4.0], 2), [1.0, 0.0]);
         assert_eq!(scaled(Scale::RowStd, &costs, 2), [1.0, -1.0, 0.0, 0.0]);
         let root = 2f64.sqrt();
         let global = scaled(Scale::GlobalStd, &costs, 2);
@@ -156,7 +168,7 @@ mod tests {
 
     #[test]
     fn constant_costs_give_no_numbers_out_of_nothing() {
-        for scale in [Scale::RowStd, Scale::GlobalStd, Scale::Ranks] {
+        for scale in [Scale::Mean, Scale::Max, Scale::RowStd, Scale::GlobalStd, Scale::Ranks] {
             assert_eq!(scaled(scale, &[0.1; 6], 3), [0.0; 6]);
             assert!(scaled(scale, &[], 3).is_empty());
         }
@@ -166,7 +178,7 @@ mod tests {
     fn the_unitless_ones_ignore_scale_and_offset() {
         let costs: Vec<f64> = (0..12).map(|i| ((i * i) as f64 * 0.7).sin()).collect();
         let moved: Vec<f64> = costs.iter().map(|c| 1e3 * c + 7.0).collect();
-        for scale in [Scale::RowStd, Scale::GlobalStd, Scale::Ranks] {
+        for scale in [Scale::Mean, Scale::Max, Scale::RowStd, Scale::GlobalStd, Scale::Ranks] {
             let pairs = scaled(scale, &costs, 4).into_iter().zip(scaled(scale, &moved, 4));
             assert!(pairs.clone().all(|(a, b)| (a - b).abs() < 1e-9), "{scale:?}");
         }

@@ -18,9 +18,9 @@ def scale(costs, how):
     if how is None:
         return c
     if how == "mean":
-        return c / np.abs(c).mean()
+        return (c - c.min()) / (c - c.min()).mean()
     if how == "max_cost":
-        return c / np.abs(c).max()
+        return (c - c.min()) / np.ptp(c)
     if how == "row_std":
         return (c - c.mean(1, keepdims=True)) / c.std(1, keepdims=True)
     if how == "global_std":

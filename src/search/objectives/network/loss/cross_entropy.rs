@@ -24,7 +24,7 @@ pub fn block(logits: &mut [Lanes], label: &[u32; LANES]) -> Lanes {
     for power in logits.iter() {
         sum = lanes::zip(sum, *power, |a, b| a + b);
     }
-    let log = lanes::zip(lanes::map(sum, lanes::ln), top, |a, b| a + b);
+    let log = lanes::zip(lanes::ln(sum), top, |a, b| a + b);
     lanes::zip(loss, log, |a, b| a + b)
 }
 
@@ -32,7 +32,7 @@ pub fn block(logits: &mut [Lanes], label: &[u32; LANES]) -> Lanes {
 #[inline(always)]
 fn logistic(logit: &Lanes, label: &[u32; LANES]) -> Lanes {
     let power = lanes::exp(lanes::map(*logit, |z| -z.abs()));
-    let mut loss = lanes::map(power, |e| lanes::ln(1.0 + e));
+    let mut loss = lanes::ln(lanes::map(power, |e| 1.0 + e));
     for l in 0..LANES {
         let z = logit[l];
         loss[l] += (if z > 0.0 { z } else { 0.0 }) - if label[l] == 1 { z } else { 0.0 };

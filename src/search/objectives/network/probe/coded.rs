@@ -46,17 +46,25 @@ impl Kernel for Coded<'_> {
         }
 
         let base = &response.codes[moves.unit * lanes..][..lanes];
-        let mut items = Items::default();
-        let mut slots = Vec::new();
         let stride = codes.levels();
-        for (n, &old) in base.iter().enumerate().take(state.batch.size) {
-            let mut rest = reached[n / LANES][n % LANES] & !(1 << old);
+        let fresh = |n: usize| reached.as_flattened()[n] & !(1 << base[n]);
+        let count = (0..state.batch.size).map(|n| fresh(n).count_ones() as usize).sum();
+        let mut items = Items::sized(count);
+        let mut slots = vec![0; count];
+        let lists = (&mut items.samples[..count], &mut items.deltas[..count]);
+        let ((samples, deltas), trains) = (lists, &mut items.trains[..count]);
+        let mut item = 0;
+        for n in 0..state.batch.size {
+            let old = codes.values[base[n] as usize];
+            let mut rest = fresh(n);
             while rest != 0 {
                 let code = rest.trailing_zeros() as usize;
                 rest &= rest - 1;
-                let delta = codes.values[code] - codes.values[old as usize];
-                items.push(n as u32, delta, lif.map_or(0, |lif| lif.trains[code]));
-                slots.push(n * stride + code);
+                samples[item] = n as u32;
+                deltas[item] = codes.values[code] - old;
+                trains[item] = lif.map_or(0, |lif| lif.trains[code]);
+                slots[item] = n * stride + code;
+                item += 1;
             }
         }
         if items.count == 0 {
@@ -88,15 +96,14 @@ fn note(found: &[i32], probed: &mut [u8], reached: &mut [u64]) {
 
 #[inline(always)]
 fn look_up(table: &[f32], stride: usize, probed: &[[u8; LANES]]) -> f64 {
-    let mut lanes = [0.0f32; LANES];
-    for (rows, codes) in table.chunks_exact(stride * LANES).zip(probed) {
-        for l in 0..LANES {
-            lanes[l] += rows[l * stride + codes[l] as usize];
+    // Eight sums: sixteen would not stay in registers beside their addresses.
+    const SUMS: usize = 8;
+    let mut sums = [0.0f32; SUMS];
+    let codes = probed.as_flattened().as_chunks::<SUMS>().0;
+    for (rows, codes) in table.chunks_exact(SUMS * stride).zip(codes) {
+        for i in 0..SUMS {
+            sums[i] += rows[i * stride + codes[i] as usize];
         }
     }
-    let mut sum = 0.0;
-    for lane in lanes {
-        sum += f64::from(lane);
-    }
-    sum
+    sums.into_iter().map(f64::from).sum()
 }

@@ -16,6 +16,18 @@ pub struct Items {
 }
 
 impl Items {
+    /// A list of `count` items to be written, with room to pad.
+    pub fn sized(count: usize) -> Self {
+        let padded = count.next_multiple_of(LANES);
+        let mut samples = Vec::with_capacity(padded);
+        let mut deltas = Vec::with_capacity(padded);
+        let mut trains = Vec::with_capacity(padded);
+        samples.resize(count, 0);
+        deltas.resize(count, 0.0);
+        trains.resize(count, 0);
+        Self { samples, deltas, trains, count }
+    }
+
     /// Empties the list.
     #[inline(always)]
     pub fn clear(&mut self) {

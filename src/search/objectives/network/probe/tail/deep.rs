@@ -169,7 +169,7 @@ impl<'a> Deep<'a> {
         if floor.steps > 1 {
             let trains = &self.state.responses[self.layer].trains;
             let old = trains[unit * self.state.batch.input.blocks * LANES + n];
-            signs(items.trains[item], old, &mut delta);
+            signs(items.trains[item], old, &mut delta[..floor.steps]);
         }
         for step in 0..floor.steps {
             let span = step * floor.width..(step + 1) * floor.width;

@@ -1,5 +1,5 @@
-//! One spiking layer above a spiking unit: the output units are run again with the changed train,
-//! outputs side by side, several items at a time.
+//! One spiking layer above a spiking unit: the output units are run again from the first changed
+//! spike on, outputs side by side, several items at a time.
 
 use super::super::super::Network;
 use super::super::super::dense::Dense;
@@ -8,6 +8,7 @@ use super::super::super::unit::lif::{Lif, MAX_STEPS};
 use super::super::Items;
 use super::loss_change;
 use crate::engine::lanes::{LANES, Lanes, blocks};
+use crate::engine::threads;
 
 /// Items run at once: enough to hide the latency of the recursion.
 const GROUP: usize = 4;
@@ -22,6 +23,8 @@ pub struct Spiking<'a> {
     outputs: usize,
     /// Output currents `[sample][step][block of outputs]`.
     rows: Vec<Lanes>,
+    /// Potential and spike count before each step, laid out alike.
+    before: Vec<[Lanes; 2]>,
     /// Weights `[hidden unit][block of outputs]`.
     columns: Vec<Lanes>,
 }
@@ -35,7 +38,21 @@ impl<'a> Spiking<'a> {
     pub fn new(network: &'a Network, state: &'a State, layer: usize, next: &'a Dense) -> Self {
         let lif = next.unit.lif().expect("the layer above spikes");
         let rows = state.responses[layer + 1].z.rows();
-        Self { network, state, layer, lif, outputs: next.outputs, rows, columns: next.columns() }
+        let (outputs, width) = (next.outputs, blocks(next.outputs));
+        let mut before = vec![[[0.0; LANES]; 2]; rows.len()];
+        threads::for_each_chunk(&mut before, lif.steps * width, |n, before| {
+            let currents = &rows[n * before.len()..];
+            for b in 0..width {
+                let (mut v, mut count) = ([0.0; LANES], [0.0; LANES]);
+                let steps = before.iter_mut().zip(currents).skip(b).step_by(width);
+                for (before, current) in steps {
+                    *before = [v, count];
+                    let spikes = lif.step(&mut v, current);
+                    count.iter_mut().zip(spikes).for_each(|(count, spike)| *count += spike);
+                }
+            }
+        });
+        Self { network, state, layer, lif, outputs, rows, before, columns: next.columns() }
     }
 
     /// Loss changes of the items of `unit`.
@@ -51,15 +68,27 @@ impl<'a> Spiking<'a> {
         let trains = items.trains.as_chunks::<LANES>().0;
         for ((change, samples), trains) in changes.iter_mut().zip(samples).zip(trains) {
             for first in (0..LANES).step_by(GROUP) {
-                let mut steps = [[0.0f32; MAX_STEPS]; GROUP];
+                let mut pairs = [[0; 2]; GROUP];
                 let mut rows = [0; GROUP];
                 for g in 0..GROUP {
                     let n = samples[first + g] as usize;
                     rows[g] = n * self.lif.steps * width;
-                    signs(trains[first + g], old[n], &mut steps[g]);
+                    pairs[g] = [trains[first + g], old[n]];
+                }
+                // All trains are alike up to here.
+                let moved = pairs.iter().fold(0, |moved, [new, old]| moved | (new ^ old));
+                let start = (moved.trailing_zeros() as usize).min(self.lif.steps - 1);
+                for row in &mut rows {
+                    *row += start * width;
+                }
+                let signs = &mut [[0.0f32; GROUP]; MAX_STEPS][start..self.lif.steps];
+                for (signs, t) in signs.iter_mut().zip(start..) {
+                    for (out, [new, old]) in signs.iter_mut().zip(pairs) {
+                        *out = sign(new >> t, old >> t);
+                    }
                 }
                 for b in 0..width {
-                    let count = self.run(&steps, &rows.map(|row| row + b), &column[b], width);
+                    let count = self.run(signs, rows, &column[b], b);
                     for g in 0..GROUP {
                         counts[(first + g) * width + b] = count[g];
                     }
@@ -74,26 +103,33 @@ impl<'a> Spiking<'a> {
         }
     }
 
-    /// Spike counts of one block of outputs for a group of items.
+    /// Spike counts of block `block` of the outputs for a group of items, whose last steps begin at
+    /// `rows` and have the `signs`.
     #[inline(always)]
     fn run(
         &self,
-        steps: &[[f32; MAX_STEPS]; GROUP],
-        rows: &[usize; GROUP],
+        signs: &[[f32; GROUP]],
+        rows: [usize; GROUP],
         weights: &Lanes,
-        width: usize,
+        block: usize,
     ) -> [Lanes; GROUP] {
+        let width = blocks(self.outputs);
         // by value, or it is read again every step
         let weights = *weights;
         let (beta, threshold) = (self.lif.beta, self.lif.threshold);
         let mut v = [[0.0f32; LANES]; GROUP];
         let mut count = [[0.0f32; LANES]; GROUP];
-        for t in 0..self.lif.steps {
+        for g in 0..GROUP {
+            [v[g], count[g]] = self.before[rows[g] + block];
+        }
+        // Chunks side by side need no check of their bounds at each step.
+        let steps = |g: usize| self.rows[rows[g]..][..signs.len() * width].chunks_exact(width);
+        let currents = steps(0).zip(steps(1)).zip(steps(2)).zip(steps(3));
+        for ((((a, b), c), d), signs) in currents.zip(signs) {
+            let currents = [&a[block], &b[block], &c[block], &d[block]];
             for g in 0..GROUP {
-                let current = &self.rows[rows[g] + t * width];
-                let sign = steps[g][t];
                 for l in 0..LANES {
-                    let potential = beta * v[g][l] + (current[l] + sign * weights[l]);
+                    let potential = beta * v[g][l] + (currents[g][l] + signs[g] * weights[l]);
                     let fires = potential >= threshold;
                     count[g][l] += if fires { 1.0 } else { 0.0 };
                     v[g][l] = if fires { 0.0 } else { potential };
@@ -104,18 +140,16 @@ impl<'a> Spiking<'a> {
     }
 }
 
-/// +1 where the new train has a spike and the old one has none, -1 the other way round.
+/// +1 where the new train begins with a spike and the old one does not, -1 the other way round.
 #[inline(always)]
-pub fn signs(new: u64, old: u64, out: &mut [f32; MAX_STEPS]) {
-    let half = |new: u32, old: u32, out: &mut [f32]| {
-        for (t, out) in out.iter_mut().enumerate() {
-            let new = (new >> t) & 1;
-            let old = (old >> t) & 1;
-            *out = new as i32 as f32 - old as i32 as f32;
-        }
-    };
-    half(new as u32, old as u32, &mut out[..32]);
-    if (new | old) >> 32 != 0 {
-        half((new >> 32) as u32, (old >> 32) as u32, &mut out[32..]);
+fn sign(new: u64, old: u64) -> f32 {
+    (new & 1) as i32 as f32 - (old & 1) as i32 as f32
+}
+
+/// The signs of all steps.
+#[inline(always)]
+pub fn signs(new: u64, old: u64, out: &mut [f32]) {
+    for (t, out) in out.iter_mut().enumerate() {
+        *out = sign(new >> t, old >> t);
     }
 }
