@@ -9,18 +9,77 @@
 use super::cholesky;
 use crate::engine::gemm::{Matrix, gemm};
 
-/// The two sides of the matrix, made ready to solve.
+/// The matrix, made ready to solve.
 #[derive(Debug, Clone)]
 pub struct Bipartite {
-    m: Vec<f64>,
-    rows: usize,
-    columns: usize,
+    m: Entries,
     /// Diagonals, with the pins.
     r: Vec<f64>,
     c: Vec<f64>,
     factor: Vec<f64>,
     /// Whether M was transposed, so that columns are the larger side.
     turned: bool,
+}
+
+/// What is not 0 in M, row after row.
+#[derive(Debug, Clone)]
+struct Entries {
+    starts: Vec<usize>,
+    columns: Vec<u32>,
+    values: Vec<f64>,
+}
+
+/// Entries that are skipped together where all are 0.
+const LANES: usize = 8;
+
+impl Entries {
+    fn new(m: &[f64], rows: usize, columns: usize) -> Self {
+        let mut out = Self { starts: vec![0], columns: Vec::new(), values: Vec::new() };
+        let mut count = 0;
+        for row in m.chunks_exact(columns.max(1)) {
+            for (k, chunk) in row.chunks(LANES).enumerate() {
+                let full =
+                    chunk.try_into().is_ok_and(|c: &[f64; LANES]| c.iter().all(|&m| m == 0.0));
+                if full {
+                    continue;
+                }
+                if out.values.len() < count + LANES {
+                    let size = (2 * count).max(4 * rows.max(columns)) + LANES;
+                    out.values.resize(size, 0.0);
+                    out.columns.resize(size, 0);
+                }
+                for (l, &m) in chunk.iter().enumerate() {
+                    (out.columns[count], out.values[count]) = ((k * LANES + l) as u32, m);
+                    count += usize::from(m != 0.0);
+                }
+            }
+            out.starts.push(count);
+        }
+        out.starts.resize(rows + 1, count);
+        out.values.truncate(count);
+        out.columns.truncate(count);
+        out
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&[u32], &[f64])> {
+        self.starts.windows(2).map(|s| (&self.columns[s[0]..s[1]], &self.values[s[0]..s[1]]))
+    }
+
+    /// out -= M y.
+    fn subtract(&self, y: &[f64], out: &mut [f64]) {
+        for (out, (columns, values)) in out.iter_mut().zip(self.rows()) {
+            *out -= columns.iter().zip(values).map(|(&j, m)| m * y[j as usize]).sum::<f64>();
+        }
+    }
+
+    /// M^T x.
+    fn down(&self, x: &[f64], columns: usize) -> Vec<f64> {
+        let mut out = vec![0.0; columns];
+        for (x, (columns, values)) in x.iter().zip(self.rows()) {
+            columns.iter().zip(values).for_each(|(&j, m)| out[j as usize] += m * x);
+        }
+        out
+    }
 }
 
 impl Bipartite {
@@ -40,64 +99,49 @@ impl Bipartite {
         m: &[f64],
         rows: usize,
         columns: usize,
-        extra: [f64; 2],
+        [row_extra, column_extra]: [f64; 2],
         pinned: bool,
     ) -> Option<Self> {
-        let turned = rows > columns;
-        let (m, rows, columns) = if turned {
-            (transpose(m, rows, columns), columns, rows)
-        } else {
-            (m.to_vec(), rows, columns)
-        };
-        let mut r: Vec<f64> = m.chunks_exact(columns.max(1)).map(|row| row.iter().sum()).collect();
-        let mut c = vec![0.0; columns];
-        for row in m.chunks_exact(columns.max(1)) {
-            c.iter_mut().zip(row).for_each(|(c, m)| *c += m);
+        if rows > columns {
+            let m = transpose(m, rows, columns);
+            let extra = [column_extra, row_extra];
+            return Self::build(&m, columns, rows, extra, pinned)
+                .map(|found| Self { turned: true, ..found });
         }
-        let [row_extra, column_extra] = if turned { [extra[1], extra[0]] } else { extra };
+        let entries = Entries::new(m, rows, columns);
+        let mut r: Vec<f64> = entries.rows().map(|(_, values)| values.iter().sum()).collect();
+        let mut c = entries.down(&vec![1.0; rows], columns);
         if pinned {
-            pin(&m, &mut r, &mut c);
+            pin(&entries, &mut r, &mut c);
         }
         r.iter_mut().for_each(|d| *d *= 1.0 + row_extra);
         c.iter_mut().for_each(|d| *d *= 1.0 + column_extra);
         // Only what carries no mass is still 0.
         r.iter_mut().chain(&mut c).filter(|d| **d == 0.0).for_each(|d| *d = 1.0);
-        // S = diag(r) - M diag(1 / c) M^T, symmetric.
-        let mut scaled = m.clone();
-        for row in scaled.chunks_exact_mut(columns.max(1)) {
-            row.iter_mut().zip(&c).for_each(|(m, c)| *m /= c);
-        }
         let mut factor = vec![0.0; rows * rows];
-        let right = Matrix::new(&m, rows, columns).transpose();
-        gemm(-1.0, Matrix::new(&scaled, rows, columns), right, 0.0, &mut factor);
+        subtract_products(m, &entries, &c, &mut factor);
         (0..rows).for_each(|i| factor[i * rows + i] += r[i]);
         cholesky::factor(&mut factor, rows, 1e-13).then_some(Self {
-            m,
-            rows,
-            columns,
+            m: entries,
             r,
             c,
             factor,
-            turned,
+            turned: false,
         })
     }
 
     /// Replaces (p, q) by the solution.
     pub fn solve(&self, p: &mut [f64], q: &mut [f64]) {
         let (x, y) = if self.turned { (q, p) } else { (p, q) };
-        let (x0, y0) = (x.to_vec(), y.to_vec());
+        let (mut rx, mut ry) = (x.to_vec(), y.to_vec());
         self.once(x, y);
         // One refinement against the unfactored matrix: the graph may be nearly disconnected.
-        let (mut rx, mut ry) = (x0, y0);
-        for (i, row) in self.m.chunks_exact(self.columns.max(1)).enumerate() {
-            let mut sum = self.r[i] * x[i];
-            for ((m, y), ry) in row.iter().zip(&*y).zip(&mut ry) {
-                sum += m * y;
-                *ry -= m * x[i];
-            }
-            rx[i] -= sum;
+        self.m.subtract(y, &mut rx);
+        rx.iter_mut().zip(&self.r).zip(&*x).for_each(|((rx, r), x)| *rx -= r * x);
+        let down = self.m.down(x, y.len());
+        for (((ry, c), y), down) in ry.iter_mut().zip(&self.c).zip(&*y).zip(&down) {
+            *ry -= c * y + down;
         }
-        ry.iter_mut().zip(&self.c).zip(&*y).for_each(|((ry, c), y)| *ry -= c * y);
         self.once(&mut rx, &mut ry);
         x.iter_mut().zip(&rx).for_each(|(x, d)| *x += d);
         y.iter_mut().zip(&ry).for_each(|(y, d)| *y += d);
@@ -105,19 +149,53 @@ impl Bipartite {
 
     fn once(&self, x: &mut [f64], y: &mut [f64]) {
         y.iter_mut().zip(&self.c).for_each(|(y, c)| *y /= c);
-        for (x, row) in x.iter_mut().zip(self.m.chunks_exact(self.columns.max(1))) {
-            *x -= super::cholesky::dot(row, y);
-        }
-        cholesky::substitute(&self.factor, self.rows, x);
-        for (x, row) in x.iter().zip(self.m.chunks_exact(self.columns.max(1))) {
-            for ((y, m), c) in y.iter_mut().zip(row).zip(&self.c) {
-                *y -= m * x / c;
-            }
-        }
+        self.m.subtract(y, x);
+        cholesky::substitute(&self.factor, self.r.len(), x);
+        let down = self.m.down(x, y.len());
+        y.iter_mut().zip(&down).zip(&self.c).for_each(|((y, down), c)| *y -= down / c);
     }
 }
 
-fn transpose(m: &[f64], rows: usize, columns: usize) -> Vec<f64> {
+/// out -= M diag(1 / c) M^T, its lower triangle: column by column where M is sparse.
+fn subtract_products(m: &[f64], entries: &Entries, c: &[f64], out: &mut [f64]) {
+    let (rows, columns) = (entries.starts.len() - 1, c.len());
+    let mut ends = vec![0; columns];
+    entries.columns.iter().for_each(|&j| ends[j as usize] += 1);
+    let products: usize = ends.iter().map(|count| count * count).sum();
+    if 8 * products > rows * rows * columns {
+        let scaled: Vec<f64> = m
+            .chunks_exact(columns.max(1))
+            .flat_map(|row| row.iter().zip(c).map(|(m, c)| m / c))
+            .collect();
+        let right = Matrix::new(m, rows, columns).transpose();
+        gemm(-1.0, Matrix::new(&scaled, rows, columns), right, 1.0, out);
+        return;
+    }
+    let mut total = 0;
+    for end in &mut ends {
+        (total, *end) = (total + *end, total);
+    }
+    // Column after column; `ends` move from the starts of the columns to their ends.
+    let mut column = vec![(0, 0.0); entries.values.len()];
+    for (i, (columns, values)) in entries.rows().enumerate() {
+        for (&j, &m) in columns.iter().zip(values) {
+            let end = &mut ends[j as usize];
+            column[*end] = (i, m);
+            *end += 1;
+        }
+    }
+    let mut start = 0;
+    for (&end, c) in ends.iter().zip(c) {
+        for (k, &(i, m)) in column[start..end].iter().enumerate() {
+            let scaled = m / c;
+            column[start..=start + k].iter().for_each(|(j, m)| out[i * rows + j] -= scaled * m);
+        }
+        start = end;
+    }
+}
+
+/// The transpose of a matrix of rows.
+pub fn transpose(m: &[f64], rows: usize, columns: usize) -> Vec<f64> {
     let mut out = vec![0.0; m.len()];
     for i in 0..rows {
         for j in 0..columns {
@@ -127,32 +205,26 @@ fn transpose(m: &[f64], rows: usize, columns: usize) -> Vec<f64> {
     out
 }
 
-/// Adds to one node of every connected component its own weight (1 where it has none).
-fn pin(m: &[f64], r: &mut [f64], c: &mut [f64]) {
-    let (rows, columns) = (r.len(), c.len());
-    let mut seen = vec![false; rows + columns];
-    let mut stack = Vec::new();
-    for start in 0..rows + columns {
-        if seen[start] {
-            continue;
+/// Adds to the first node of every connected component its own weight (1 where it has none).
+fn pin(m: &Entries, r: &mut [f64], c: &mut [f64]) {
+    let rows = r.len();
+    let mut parent: Vec<usize> = (0..rows + c.len()).collect();
+    fn root(parent: &mut [usize], mut node: usize) -> usize {
+        while parent[node] != node {
+            parent[node] = parent[parent[node]];
+            node = parent[node];
         }
-        seen[start] = true;
-        let weight = if start < rows { &mut r[start] } else { &mut c[start - rows] };
-        *weight = if *weight > 0.0 { 2.0 * *weight } else { 1.0 };
-        stack.push(start);
-        while let Some(node) = stack.pop() {
-            let neighbours = if node < rows { columns } else { rows };
-            for k in 0..neighbours {
-                let (other, weight) = if node < rows {
-                    (rows + k, m[node * columns + k])
-                } else {
-                    (k, m[k * columns + node - rows])
-                };
-                if weight > 0.0 && !seen[other] {
-                    seen[other] = true;
-                    stack.push(other);
-                }
-            }
+        node
+    }
+    for (i, (columns, _)) in m.rows().enumerate() {
+        for &j in columns {
+            let (a, b) = (root(&mut parent, i), root(&mut parent, rows + j as usize));
+            parent[a.max(b)] = a.min(b);
+        }
+    }
+    for (node, weight) in r.iter_mut().chain(c).enumerate() {
+        if parent[node] == node {
+            *weight = if *weight > 0.0 { 2.0 * *weight } else { 1.0 };
         }
     }
 }

@@ -72,20 +72,37 @@ impl<F: Float> Kernel for Diagonal<'_, F> {
     fn run(self) -> bool {
         let Self { rows, n, first, tol, upper } = self;
         let square = |row: &[F]| row.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
-        for (i, row) in rows.chunks_exact_mut(n).enumerate() {
-            let (before, row) = row[..first + i + 1].split_at_mut(first);
-            substitute_row(&mut row[..i], upper);
-            let left = row[i].to_f64();
-            let pivot = left - square(&row[..i]);
-            // What the diagonal was before anything was subtracted.
-            let before = square(before) + left;
-            if !(pivot > tol * before && pivot.is_finite()) {
+        // The diagonal before anything was subtracted, and what is left of it, in f64.
+        let (mut whole, mut left) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let width = rows.len() / n;
+        for (i, row) in rows.chunks_exact(n).enumerate() {
+            let (before, row) = row[..first + i + 1].split_at(first);
+            row.iter().zip(&mut *upper).for_each(|(&x, column)| column[i] = x);
+            left[i] = row[i].to_f64();
+            whole[i] = square(before) + left[i];
+        }
+        for j in 0..width {
+            let (done, rest) = upper.split_at_mut(j + 1);
+            let (column, pivot) = (&mut done[j], left[j]);
+            if !(pivot > tol * whole[j] && pivot.is_finite()) {
                 return false;
             }
-            row[i] = F::from_f64(pivot.sqrt());
-            for (j, &l) in row.iter().enumerate() {
-                upper[j][i] = l;
+            let root = F::from_f64(pivot.sqrt());
+            column[j] = root;
+            column[j + 1..].iter_mut().for_each(|x| *x = x.div(root));
+            for i in j + 1..width {
+                let l = column[i];
+                left[i] -= l.to_f64() * l.to_f64();
+                // Whole vectors: what they touch below the diagonal is never read.
+                let span = i / LANES..width.div_ceil(LANES);
+                let target = &mut rest[i - j - 1].as_chunks_mut::<LANES>().0[span.clone()];
+                for (a, x) in target.iter_mut().zip(&column.as_chunks::<LANES>().0[span]) {
+                    a.iter_mut().zip(x).for_each(|(a, x)| *a = a.sub(x.mul(l)));
+                }
             }
+        }
+        for (i, row) in rows.chunks_exact_mut(n).enumerate() {
+            row[first..=first + i].iter_mut().zip(&*upper).for_each(|(x, column)| *x = column[i]);
         }
         true
     }

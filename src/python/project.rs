@@ -8,18 +8,18 @@ use numpy::{
 };
 use pyo3::prelude::*;
 
-/// Rows to read, of either type.
+/// Rows to read, of either type. The usual one is tried first: a refusal takes microseconds.
 #[derive(FromPyObject)]
 enum Rows<'py> {
-    Single(PyReadonlyArray2<'py, f32>),
     Double(PyReadonlyArray2<'py, f64>),
+    Single(PyReadonlyArray2<'py, f32>),
 }
 
 /// Rows to write, of either type.
 #[derive(FromPyObject)]
 enum RowsMut<'py> {
-    Single(PyReadwriteArray2<'py, f32>),
     Double(PyReadwriteArray2<'py, f64>),
+    Single(PyReadwriteArray2<'py, f32>),
 }
 
 fn mixed() -> PyErr {

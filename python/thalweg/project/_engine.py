@@ -192,31 +192,37 @@ def check_out(x: Any, out: Any) -> None:
         raise ValueError("out must be writeable, got a read-only array; pass a copy")
 
 
+def _straight(ndim: int, axes: tuple[int, ...]) -> bool:
+    """Whether the axes are the last ones, in order."""
+    return axes == tuple(range(ndim - len(axes), ndim))
+
+
 def _rows(x: Array, axes: tuple[int, ...]) -> tuple[Array, tuple[int, ...]]:
     """Vectors of `x` as contiguous rows, and the shape before they were flattened."""
-    moved = np.moveaxis(x, axes, range(-len(axes), 0))
+    moved = x if _straight(x.ndim, axes) else np.moveaxis(x, axes, range(-len(axes), 0))
     batch, n = moved.shape[: -len(axes)], math.prod(moved.shape[-len(axes) :])
     rows = np.ascontiguousarray(moved).reshape(math.prod(batch), n)
     return (rows if rows.flags.aligned else rows.copy()), moved.shape
 
 
 def _back(rows: Array, moved: tuple[int, ...], axes: tuple[int, ...]) -> Array:
-    return np.moveaxis(rows.reshape(moved), range(-len(axes), 0), axes)
+    out = rows.reshape(moved)
+    if _straight(len(moved), axes):
+        return out
+    return np.ascontiguousarray(np.moveaxis(out, range(-len(axes), 0), axes))
 
 
 def _native(what: Set, x: Array, axes: tuple[int, ...], out: Array | None) -> Array:
     rows, moved = _rows(x, axes)
-    straight = axes == tuple(range(x.ndim - len(axes), x.ndim))
-    usable = out is not None and straight and out.flags.c_contiguous and out.flags.aligned
-    if out is not None and usable and not np.may_share_memory(out, rows):
-        result = out.reshape(rows.shape)
-    else:
-        result = np.empty_like(rows)
+    usable = out is not None and out.flags.c_contiguous and out.flags.aligned
+    usable = usable and _straight(x.ndim, axes) and not np.may_share_memory(out, rows)
+    result = out.reshape(rows.shape) if out is not None and usable else np.empty_like(rows)
     residual = _core.project_apply(what.name, what.scalars, what.vectors, rows, result)
-    warn(what, residual)
+    if residual > 0 or residual != residual:
+        warn(what, residual)
     if out is None:
-        return np.ascontiguousarray(_back(result, moved, axes)).reshape(x.shape)
-    if not np.may_share_memory(out, result):
+        return _back(result, moved, axes)
+    if not usable:
         np.copyto(out, _back(result, moved, axes))
     return out
 
@@ -225,7 +231,7 @@ def _native_pull(what: Set, x: Array, y: Array, v: Array, axes: tuple[int, ...])
     (x_rows, moved), (y_rows, _), (v_rows, _) = (_rows(a, axes) for a in (x, y, v))
     result = np.empty_like(x_rows)
     _core.project_pull(what.name, what.scalars, what.vectors, x_rows, y_rows, v_rows, result)
-    return np.ascontiguousarray(_back(result, moved, axes)).reshape(x.shape)
+    return _back(result, moved, axes)
 
 
 def warn(what: Set, residual: float) -> None:
@@ -301,6 +307,32 @@ def once(gradient: Any, *sources: Any) -> Any:
 
 
 @cache
+def _carried() -> Any:
+    torch = require("torch")
+
+    class Carried(torch.autograd.Function):  # type: ignore[misc, name-defined, unused-ignore]
+        """A known image of x with its vector-Jacobian product."""
+
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any, pull: Any) -> Any:
+            ctx.pull = pull
+            ctx.save_for_backward(x)
+            return y.view_as(y)
+
+        @staticmethod
+        def backward(ctx: Any, v: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return once(ctx.pull(v.detach()), x, v), None, None
+
+    return Carried
+
+
+def carried(y: Any, x: Any, pull: Any) -> Any:
+    """`y`, found from `x` without a graph, with the vector-Jacobian product `pull`."""
+    return _carried().apply(x, y, pull)
+
+
+@cache
 def _function() -> Any:
     torch = require("torch")
 
@@ -333,22 +365,15 @@ def reference(what: Set, x: Any, axes: tuple[int, ...]) -> Any:
         raise ValueError("x holds NaN or infinity; replace such entries before the call")
     wide = torch.float32 if x.device.type == "mps" else torch.float64
     moved = x.movedim(axes, tuple(range(-len(axes), 0))).to(wide)
-    n = math.prod(moved.shape[-len(axes) :])
+    full = moved.shape
+    batch, n = math.prod(full[: -len(axes)]), math.prod(full[-len(axes) :])
     # The checks of the core, on one vector of the right length.
     _core.project_apply(what.name, what.scalars, what.vectors, np.zeros((0, n)), np.zeros((0, n)))
     vectors = [torch.as_tensor(v).to(device=x.device, dtype=wide) for v in what.vectors]
-    form = REFERENCE.get(what.name)
-    if form is None:  # sequential by nature: the core, on the host
-        host = _function().apply(
-            moved.cpu().double(), what, _axes(x.ndim, _last(axes), what.matrix)
-        )
-        y = host.to(device=x.device, dtype=wide)
-    elif what.matrix and what.name not in MATRIX_FORMS:  # a set of vectors, of all entries
-        y = form(moved.flatten(-2), what.scalars, vectors).reshape(moved.shape)
-    else:
-        y = form(moved, what.scalars, vectors)
-    return y.to(x.dtype).movedim(tuple(range(-len(axes), 0)), axes)
-
-
-def _last(axes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(range(-len(axes), 0))
+    if what.matrix and what.name not in MATRIX_FORMS:  # a set of vectors, of all entries
+        moved = moved.flatten(-2)
+    y = REFERENCE[what.name](moved, what.scalars, vectors) if moved.numel() else None
+    if y is None:  # nothing to do, or more than the plain form could: the core, on the host
+        flat = moved.reshape(batch, n)
+        y = _function().apply(flat.cpu().double(), what, (1,)).to(device=x.device, dtype=wide)
+    return y.reshape(full).to(x.dtype).movedim(tuple(range(-len(axes), 0)), axes)

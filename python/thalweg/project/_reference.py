@@ -2,9 +2,8 @@
 
 A form takes `x` of shape (..., n), or (..., p, q) for matrices, the numbers and the vectors of the
 registry line. Autograd differentiates it: thresholds are found without a graph, and the last,
-closed-form step on the active set carries the gradient. Sets that are missing here are sequential
-(total variation) or iterative (transport, correlation, monotone vectors); the core does them on the
-host.
+closed-form step on the active set carries the gradient. Sets whose points are found by iteration
+are in `_iterated`.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
+
+from thalweg.project._iterated import FORMS
 
 Scalars = Sequence[float]
 Vectors = Sequence[Any]
@@ -280,7 +281,7 @@ def _toeplitz(x: Any, _: Scalars, __: Vectors) -> Any:
 
 MATRIX_FORMS = frozenset(
     {"psd", "spectral_ball", "nuclear_ball", "prox_nuclear", "rank", "stiefel"}
-    | {"symmetric", "skew", "toeplitz", "centered"}
+    | {"symmetric", "skew", "toeplitz", "centered", "transport", "correlation"}
 )
 REFERENCE: dict[str, Callable[[Any, Scalars, Vectors], Any]] = {
     "box": _box,
@@ -313,4 +314,5 @@ REFERENCE: dict[str, Callable[[Any, Scalars, Vectors], Any]] = {
     "skew": lambda x, _, __: 0.5 * (x - x.mT),
     "toeplitz": _toeplitz,
     "centered": lambda x, _, __: x - x.mean(-1, keepdim=True),
+    **FORMS,
 }

@@ -82,6 +82,32 @@ def masses_like(C: Any, mass: Any, side: int, name: str) -> Any:
     return np.broadcast_to(as_array(mass), shape)
 
 
+def check(C: Any, a: Any, b: Any, options: Options) -> None:
+    """What the core checks, for tensors that stay on their device."""
+    balanced = all(math.isinf(rho) for rho in options.rho)
+    for name, mass in (("a", a), ("b", b)):
+        bad = mass[~((mass >= 0) & mass.isfinite())]
+        if bad.numel():
+            raise ValueError(
+                f"{name} must be finite and >= 0, got {float(bad[0]):g}; a mass is not negative"
+            )
+    if not 0 < options.eps < math.inf:
+        raise ValueError(f"eps must be positive, got {options.eps:g}; try 0.05 of the median cost")
+    for rho in options.rho:
+        if not rho > 0:
+            raise ValueError(f"rho must be positive, got {rho:g}; None asks for exact marginals")
+    if not bool(C.isfinite().all()):
+        raise ValueError("C holds NaN or infinity; replace such costs by large ones")
+    left, right = a.double().sum(-1).flatten(), b.double().sum(-1).flatten()
+    apart = (left - right).abs() > 1e-6 * left.maximum(right)
+    if balanced and bool(apart.any()):
+        k = int(apart.nonzero()[0])
+        raise ValueError(
+            f"b must be of sum {float(left[k]):g}, the sum of a, got {float(right[k]):g}; "
+            "scale it, or give rho"
+        )
+
+
 def solve(C: Any, a: Any, b: Any, options: Options) -> tuple[Any, Any]:
     """The plan in the dtype of C, and (f, g, residual, iterations)."""
     cost, left, right = (as_array(t) for t in (C, a, b))

@@ -149,6 +149,9 @@ def polyhedron(
     what = Set("polyhedron", numbers, (rows, sides, equations, right))
     if is_tensor(x) and warm_start is None and not certificate and out is None:
         return run(what, x, axis=axis)
+    plain = warm_start is None and not certificate
+    if is_tensor(x) and is_tensor(out) and x.device.type != "cpu" and plain:
+        return run(what, x, axis=axis, out=out)
     if is_tensor(x) and is_tensor(out) and not x.requires_grad and not certificate:
         _certified(what, x.detach().numpy(), warm_start, False, axis, out.detach().numpy())
         return out

@@ -120,7 +120,11 @@ def sinkhorn(
     a, b = masses_like(C, a, -2, "a"), masses_like(C, b, -1, "b")
     if is_tensor(C):
         torch = require("torch")
-        if C.device.type != "cpu" or C.dtype not in (torch.float32, torch.float64):
+        if C.device.type != "cpu":
+            from thalweg.project._entropic import plan_on_device
+
+            return result(*plan_on_device(C, a, b, options), options)
+        if C.dtype not in (torch.float32, torch.float64):
             cost, left, right = (t.cpu().double() for t in (C, a, b))
             plan, found = plan_of_tensors(cost, left, right, options)
             return result(plan.to(C), found, options)

@@ -2,6 +2,8 @@
 
 mod birkhoff;
 mod correlation;
+mod couplings;
+mod levels;
 mod linear;
 mod psd;
 mod spectral;
