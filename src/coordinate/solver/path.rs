@@ -120,6 +120,11 @@ fn descend(
             if !falls || progress.objective > before.objective + 1e-14 * before.objective.abs() {
                 cache.set.start_over_exactly();
             }
+            // Old weights may lack just the sample that bounds a flat direction.
+            let quick = gap < 0.5 * before.gap || progress.violation < 0.5 * before.violation;
+            if !quick && !state.problem.loss.quadratic() {
+                cache.set.reset(&[]);
+            }
         }
         if stalled >= 4 && !satisfied {
             break Status::Precision;

@@ -135,3 +135,18 @@ def test_bounds_of_concave_penalties_are_refused(data, penalty, bounds):
     X, targets, _ = data
     with pytest.raises(NotImplementedError, match="use penalty='l1'"):
         solve(X, targets["quadratic"], penalty=penalty, **bounds)
+
+
+@pytest.mark.parametrize("seed", [1, 5, 27])
+def test_a_direction_that_one_sample_bounds_is_followed_fast(seed):
+    # Without the latest curvature, a hundred passes did not reach 1e-6 here.
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(60, 30))
+    w = rng.normal(size=30) * (rng.random(30) < 0.3)
+    y = np.sign(X @ w + rng.normal(size=60))
+    sample_weight = rng.uniform(0.2, 2.0, 60)
+    free = np.where(np.arange(30) == 3, 0.0, 1.0)
+    options = {"datafit": "squared_hinge", "weights": free, "sample_weight": sample_weight}
+    found = solve(X, y, 0.005, tol=1e-9, **options)
+    assert found.success, found.message
+    assert found.n_iter <= 40
