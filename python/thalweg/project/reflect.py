@@ -85,7 +85,7 @@ def reflect(
     if callable(set):
         _refuse(set="a callable", lo=lo, hi=hi, radius=radius, center=center)
         if axis != -1:
-            raise ValueError("axis must be -1 for a callable, got another; let the callable use it")
+            raise ValueError(f"axis must be -1 for a callable, got {axis}; let the callable use it")
         return _bounced(x, set, max_iter, out)
     if set == "box":
         _refuse(set="a box", radius=radius, center=center)
