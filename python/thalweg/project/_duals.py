@@ -20,42 +20,59 @@ def _torch() -> Any:
     return sys.modules["torch"]
 
 
+def _newton(d: Any, dual: Any, solve: Any, goal: Any) -> Any:
+    """Newton steps on a convex dual, halved where a whole one does not help.
+
+    `dual(d)` is (image, minus the gradient, value, ...), `solve(found, error)` the step from there.
+    Ends where no entry of the gradient is above `goal`, or no step helps; returns the last dual.
+    """
+    torch = _torch()
+    found = dual(d)
+    for _ in range(ROUNDS):
+        rest, value = found[1:3]
+        error = rest.abs().amax(-1)
+        if bool((error <= goal).all()):
+            break
+        step = solve(found, error)
+        rate = (step * rest).sum(-1)
+        t = torch.ones_like(rate)
+        for _ in range(40):
+            ahead = d + t.unsqueeze(-1) * step
+            there = dual(ahead)
+            left = there[1].abs().amax(-1)
+            good = (there[2] <= value - 1e-4 * t * rate) & (rate > 1e-12 * value.abs())
+            good |= left < 0.5 * error
+            if bool(good.all()):
+                break
+            t = torch.where(good, t, 0.5 * t)
+        better = good | (left < error)
+        if not bool(better.any()):
+            break
+        d = torch.where(better.unsqueeze(-1), ahead, d)
+        found = dual(d)
+    return found
+
+
 def transport(x: Any, s: Scalars, v: Vectors) -> Any:
     """Semismooth Newton steps on the dual of the projection onto couplings (Li, Sun, Toh 2020)."""
     torch = _torch()
     a, b = v
     plan = x.detach()
     size = torch.cat([t.abs().flatten() for t in (plan, a, b)]).max().clamp(min=1e-300)
-    f, g = plan.new_zeros(plan.shape[:-1]), plan.new_zeros(plan.shape[:-2] + plan.shape[-1:])
+    masses = torch.cat([a, b], -1)
 
-    def dual(f: Any, g: Any) -> tuple[Any, Any, Any]:
+    def dual(d: Any) -> tuple[Any, Any, Any]:
+        f, g = d.split(plan.shape[-2:], -1)
         p = (plan + f.unsqueeze(-1) + g.unsqueeze(-2)).clamp(min=0)
-        rest = torch.cat([a - p.sum(-1), b - p.sum(-2)], -1)
-        value = 0.5 * p.square().sum((-2, -1)) - (a * f).sum(-1) - (b * g).sum(-1)
-        return p, rest, value
+        rest = masses - torch.cat([p.sum(-1), p.sum(-2)], -1)
+        return p, rest, 0.5 * p.square().sum((-2, -1)) - (masses * d).sum(-1)
 
-    here, rest, value = dual(f, g)
-    for _ in range(ROUNDS):
-        error = rest.abs().amax(-1)
-        if bool((error <= 1e-14 * size * sum(plan.shape[-2:])).all()):
-            break
+    def solve(found: Any, error: Any) -> Any:
         extra = (error / size).clamp(max=1e-3) * 1e-2 + 1e-14
-        step = laplacian((here > 0).to(x.dtype), rest, extra.unsqueeze(-1))
-        rate = (step * rest).sum(-1)
-        t = torch.ones_like(rate)
-        for _ in range(40):  # halve the steps that do not help
-            df, dg = (t.unsqueeze(-1) * step).split(plan.shape[-2:], -1)
-            _, left, lower = dual(f + df, g + dg)
-            good = (lower <= value - 1e-4 * t * rate) & (rate > 1e-12 * value.abs())
-            good |= left.abs().amax(-1) < 0.5 * error
-            if bool(good.all()):
-                break
-            t = torch.where(good, t, 0.5 * t)
-        better = good | (left.abs().amax(-1) < error)
-        if not bool(better.any()):
-            break
-        f, g = (torch.where(better.unsqueeze(-1), o + d, o) for o, d in ((f, df), (g, dg)))
-        here, rest, value = dual(f, g)
+        return laplacian((found[0] > 0).to(x.dtype), found[1], extra.unsqueeze(-1))
+
+    start = plan.new_zeros((*plan.shape[:-2], sum(plan.shape[-2:])))
+    here, rest, _ = _newton(start, dual, solve, 1e-14 * size * sum(plan.shape[-2:]))
     warn(Set("transport"), float((rest.abs().amax() / size).detach()))
     support = (here > 0).to(x.dtype)
 
@@ -102,27 +119,11 @@ def correlation(x: Any, s: Scalars, v: Vectors) -> Any:
         rest = 1 - y.diagonal(dim1=-2, dim2=-1)
         return y, rest, 0.5 * kept.square().sum(-1) - d.sum(-1), values, u
 
-    y, rest, value, values, u = dual(d)
-    for _ in range(ROUNDS):
-        error = rest.abs().amax(-1)
-        if bool((error <= 1e-15 * n * n * size).all()):
-            break
-        step = _solve(_slopes(values, u), rest, (error / size).clamp(max=1e-2) * 1e-3)
-        rate = (step * rest).sum(-1)
-        t = torch.ones_like(rate)
-        for _ in range(40):
-            found = dual(d + t.unsqueeze(-1) * step)
-            left = found[1].abs().amax(-1)
-            good = (found[2] <= value - 1e-4 * t * rate) & (rate > 1e-12 * value.abs())
-            good |= left < 0.5 * error
-            if bool(good.all()):
-                break
-            t = torch.where(good, t, 0.5 * t)
-        better = good | (left < error)
-        if not bool(better.any()):
-            break
-        d = torch.where(better.unsqueeze(-1), d + t.unsqueeze(-1) * step, d)
-        y, rest, value, values, u = dual(d)
+    def solve(found: Any, error: Any) -> Any:
+        extra = (error / size).clamp(max=1e-2) * 1e-3
+        return _solve(_slopes(*found[3:]), found[1], extra)
+
+    y, rest, _, values, u = _newton(d, dual, solve, 1e-15 * n * n * size)
     warn(Set("correlation"), float((rest.abs().amax(-1) / size).max()))
     y = y - torch.diag_embed(y.diagonal(dim1=-2, dim2=-1) - 1)
 

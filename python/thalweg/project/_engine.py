@@ -209,7 +209,7 @@ def _back(rows: Array, moved: tuple[int, ...], axes: tuple[int, ...]) -> Array:
     out = rows.reshape(moved)
     if _straight(len(moved), axes):
         return out
-    return np.ascontiguousarray(np.moveaxis(out, range(-len(axes), 0), axes))
+    return np.moveaxis(out, range(-len(axes), 0), axes)
 
 
 def _native(what: Set, x: Array, axes: tuple[int, ...], out: Array | None) -> Array:
@@ -218,10 +218,10 @@ def _native(what: Set, x: Array, axes: tuple[int, ...], out: Array | None) -> Ar
     usable = usable and _straight(x.ndim, axes) and not np.may_share_memory(out, rows)
     result = out.reshape(rows.shape) if out is not None and usable else np.empty_like(rows)
     residual = _core.project_apply(what.name, what.scalars, what.vectors, rows, result)
-    if residual > 0 or residual != residual:
+    if residual != 0:  # NaN too
         warn(what, residual)
     if out is None:
-        return _back(result, moved, axes)
+        return np.ascontiguousarray(_back(result, moved, axes))
     if not usable:
         np.copyto(out, _back(result, moved, axes))
     return out
@@ -231,7 +231,7 @@ def _native_pull(what: Set, x: Array, y: Array, v: Array, axes: tuple[int, ...])
     (x_rows, moved), (y_rows, _), (v_rows, _) = (_rows(a, axes) for a in (x, y, v))
     result = np.empty_like(x_rows)
     _core.project_pull(what.name, what.scalars, what.vectors, x_rows, y_rows, v_rows, result)
-    return _back(result, moved, axes)
+    return np.ascontiguousarray(_back(result, moved, axes))
 
 
 def warn(what: Set, residual: float) -> None:
