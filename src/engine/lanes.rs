@@ -48,7 +48,7 @@ pub fn exp(x: Lanes) -> Lanes {
 #[inline(always)]
 pub fn ln(x: Lanes) -> Lanes {
     let mut out = [0.0; LANES];
-    // Not `map(x, ln_of)`: a function that is passed on is called, a lane at a time.
+    // Not `map(x, ln_of)`: the compiler left that a call for each lane.
     for l in 0..LANES {
         out[l] = ln_of(x[l]);
     }

@@ -51,8 +51,9 @@ impl Kernel for Coded<'_> {
         let count = (0..state.batch.size).map(|n| fresh(n).count_ones() as usize).sum();
         let mut items = Items::sized(count);
         let mut slots = vec![0; count];
-        let lists = (&mut items.samples[..count], &mut items.deltas[..count]);
-        let ((samples, deltas), trains) = (lists, &mut items.trains[..count]);
+        let samples = &mut items.samples[..count];
+        let deltas = &mut items.deltas[..count];
+        let trains = &mut items.trains[..count];
         let mut item = 0;
         for n in 0..state.batch.size {
             let old = codes.values[base[n] as usize];
