@@ -126,6 +126,7 @@ class SearchAskTell:
         x0: NDArray[np.float64],
         settings: Sequence[tuple[str, Any]],
         bounds: Any,
+        boundary: str,
         seed: int,
     ) -> SearchAskTell: ...
     def ask(self, /, out: NDArray[np.float64]) -> None: ...

@@ -2,8 +2,9 @@
 //!
 //! A [`Method`] names its candidates as a function of (x, step, index) and moves x by their costs;
 //! random numbers come from [`Philox`], so candidates need not be kept. [`Search`] does the rest.
-//! Bounds: candidates are reflected into the box, x is clipped to it.
+//! Bounds: see [`boundary`](super::boundary); x itself is clipped to the box.
 
+use super::boundary::Boundary;
 use super::polystep::normalise::repair;
 use crate::engine::rng::Philox;
 use crate::engine::{Error, Result, threads};
@@ -17,17 +18,84 @@ pub struct Point {
     pub step: u64,
     /// Random numbers of this search.
     pub rng: Philox,
+    /// The box around the candidates.
+    pub bounds: Option<Boundary>,
+}
+
+/// What a stream of random numbers is for; each purpose has 2^56 streams.
+#[derive(Debug, Clone, Copy)]
+pub enum Purpose {
+    /// The candidates of a step.
+    Candidates = 0,
+    /// Coordinates that left the box.
+    Resampling = 1,
+    /// First members of a population.
+    Start = 2,
+    /// Whatever else a method draws.
+    Other = 3,
+}
+
+/// The stream `number` of a purpose.
+pub fn stream(purpose: Purpose, number: u64) -> u64 {
+    (purpose as u64) << 56 | number
+}
+
+impl Point {
+    /// A number that no other candidate of the run has.
+    pub fn number(&self, index: usize) -> u64 {
+        self.step << 28 | index as u64
+    }
+
+    /// Brings a candidate back into the box; `number` is different for each candidate of a run.
+    pub fn admit(&self, number: u64, out: &mut [f64]) {
+        for (out, x) in out.iter_mut().zip(&self.x) {
+            // An overflow of the method; NaN and infinity are no place to look at.
+            if !out.is_finite() {
+                *out = *x;
+            }
+        }
+        if let Some(bounds) = &self.bounds {
+            bounds.admit(&self.rng, stream(Purpose::Resampling, number), out);
+        }
+    }
+
+    /// A first member: uniform where both sides are bounded, else normal around `centre`.
+    pub fn draw(&self, number: u64, centre: &[f64], sigma: f64, out: &mut [f64]) {
+        let key = stream(Purpose::Start, number);
+        for (i, (out, centre)) in out.iter_mut().zip(centre).enumerate() {
+            let sides = self.bounds.as_ref().and_then(|bounds| Some((bounds, bounds.sides(i)?)));
+            *out = match sides {
+                Some((bounds, [low, high])) => {
+                    let x = low + self.rng.uniform(key, i as u64)[0] * (high - low);
+                    bounds.inner_one(i, x)
+                }
+                None => centre + sigma * self.rng.normal(key, i as u64)[0],
+            };
+        }
+        self.admit(number, out);
+    }
 }
 
 /// A method around one solution.
 pub trait Method: Send + Sync {
-    /// Candidates of a step.
+    /// Candidates of the next step, or of the one that is open.
     fn population(&self) -> usize;
 
     /// Writes candidate `index` of the open step, bounds not looked at.
     fn candidate(&self, at: &Point, index: usize, out: &mut [f64]);
 
-    /// Moves by the costs of the candidates, all finite.
+    /// The same within the box: where the cost was taken.
+    fn admitted(&self, at: &Point, index: usize, out: &mut [f64]) {
+        self.candidate(at, index, out);
+        at.admit(at.number(index), out);
+    }
+
+    /// Whether bad costs become the worst finite one plus the spread; else they become infinite.
+    fn repairs(&self) -> bool {
+        false
+    }
+
+    /// Moves by the costs of the candidates.
     fn advance(&mut self, at: &mut Point, costs: &[f64]);
 
     /// Length of the next step in some norm of x, for the rule that stops.
@@ -41,7 +109,6 @@ pub trait Method: Send + Sync {
 pub struct Search {
     method: Box<dyn Method>,
     point: Point,
-    bounds: Option<[Vec<f64>; 2]>,
     /// The cheapest candidate so far.
     pub best_x: Vec<f64>,
     /// Its cost, infinite before the first.
@@ -64,7 +131,7 @@ impl Search {
     pub fn new(
         method: Box<dyn Method>,
         x0: &[f64],
-        bounds: Option<[Vec<f64>; 2]>,
+        bounds: Option<Boundary>,
         seed: u64,
     ) -> Result<Self> {
         if x0.is_empty() {
@@ -74,17 +141,29 @@ impl Search {
             let fix = "start from finite numbers".into();
             return Err(Error::NonFinite { name: "x0".into(), fix });
         }
-        let mut point = Point { x: x0.to_vec(), step: 0, rng: Philox::new(seed) };
-        clip(&mut point.x, bounds.as_ref());
+        let mut x = x0.to_vec();
+        if let Some(bounds) = &bounds {
+            bounds.inner(&mut x);
+        }
+        let point = Point { x, step: 0, rng: Philox::new(seed), bounds };
         let best_x = point.x.clone();
         let best_cost = f64::INFINITY;
         let (evaluations, nonfinite, pending) = (0, 0, false);
-        Ok(Self { method, point, bounds, best_x, best_cost, evaluations, nonfinite, pending })
+        let mut out = Self { method, point, best_x, best_cost, evaluations, nonfinite, pending };
+        out.best_x = out.x();
+        Ok(out)
     }
 
     /// Where it stands.
-    pub fn point(&self) -> &Point {
-        &self.point
+    pub fn x(&self) -> Vec<f64> {
+        let mut x = self.point.x.clone();
+        self.outer(&mut x);
+        x
+    }
+
+    /// Steps so far.
+    pub fn step(&self) -> u64 {
+        self.point.step
     }
 
     /// Candidates of a step.
@@ -122,11 +201,13 @@ impl Search {
     }
 
     fn candidate(&self, index: usize, out: &mut [f64]) {
-        self.method.candidate(&self.point, index, out);
-        if let Some([low, high]) = &self.bounds {
-            for ((x, low), high) in out.iter_mut().zip(low).zip(high) {
-                *x = reflect(*x, *low, *high);
-            }
+        self.method.admitted(&self.point, index, out);
+        self.outer(out);
+    }
+
+    fn outer(&self, x: &mut [f64]) {
+        if let Some(bounds) = &self.point.bounds {
+            bounds.outer(x);
         }
     }
 
@@ -158,7 +239,14 @@ impl Search {
             (self.best_x, self.best_cost) = (best, cost);
         }
         let mut costs = costs.to_vec();
-        self.nonfinite += repair(&mut costs, false) as u64;
+        if self.method.repairs() {
+            self.nonfinite += repair(&mut costs, false) as u64;
+        } else {
+            for cost in costs.iter_mut().filter(|c| !c.is_finite()) {
+                *cost = f64::INFINITY;
+                self.nonfinite += 1;
+            }
+        }
         self.evaluations += costs.len() as u64;
         let before = self.point.x.clone();
         self.method.advance(&mut self.point, &costs);
@@ -166,7 +254,9 @@ impl Search {
             self.point.x = before;
             self.method.memory().into_iter().for_each(|(_, v)| v.fill(0.0));
         }
-        clip(&mut self.point.x, self.bounds.as_ref());
+        if let Some(bounds) = &self.point.bounds {
+            bounds.clip(&mut self.point.x);
+        }
         self.point.step += 1;
         self.pending = false;
         Ok(())
@@ -219,42 +309,7 @@ impl Search {
     }
 }
 
-fn clip(x: &mut [f64], bounds: Option<&[Vec<f64>; 2]>) {
-    if let Some([low, high]) = bounds {
-        for ((x, low), high) in x.iter_mut().zip(low).zip(high) {
-            *x = x.max(*low).min(*high);
-        }
-    }
-}
-
-/// Folds a number into [low, high], as a ray between two mirrors.
-pub fn reflect(x: f64, low: f64, high: f64) -> f64 {
-    if (low..=high).contains(&x) {
-        return x;
-    }
-    let width = high - low;
-    if !width.is_finite() {
-        // One mirror; a far point may still land beyond what the other side allows.
-        let folded = if x < low { 2.0 * low - x } else { 2.0 * high - x };
-        return folded.max(low).min(high);
-    }
-    let turn = (x - low).rem_euclid(2.0 * width);
-    let folded = low + if turn > width { 2.0 * width - turn } else { turn };
-    // NaN for an empty width, rounding otherwise.
-    folded.max(low).min(high)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mirrors() {
-        assert_eq!(reflect(0.5, 0.0, 1.0), 0.5);
-        assert_eq!(reflect(-0.25, 0.0, 1.0), 0.25);
-        assert_eq!(reflect(1.25, 0.0, 1.0), 0.75);
-        assert_eq!(reflect(5.5, 0.0, 1.0), 0.5);
-        assert_eq!(reflect(-3.0, 0.0, f64::INFINITY), 3.0);
-        assert_eq!(reflect(2.0, 1.0, 1.0), 1.0);
-    }
+/// The index of the smallest cost, the first of equal ones.
+pub fn cheapest(costs: &[f64]) -> usize {
+    (1..costs.len()).fold(0, |best, i| if costs[i] < costs[best] { i } else { best })
 }

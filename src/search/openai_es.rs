@@ -14,7 +14,7 @@
 
 use super::ask_tell::{Method, Point};
 use super::polystep::schedule::Schedule;
-use super::setting::{Setting, count, number, positive, schedule, text};
+use super::setting::{Setting, choice, count, number, positive, schedule, text};
 use crate::engine::{Error, Result, threads};
 
 /// What takes the step along the gradient.
@@ -164,6 +164,10 @@ impl Method for OpenAiEs {
         }
     }
 
+    fn repairs(&self) -> bool {
+        true
+    }
+
     fn reach(&self, at: &Point) -> f64 {
         self.lr.at(at.step).min(self.sigma.at(at.step))
     }
@@ -171,10 +175,6 @@ impl Method for OpenAiEs {
     fn memory(&mut self) -> Vec<(&'static str, &mut Vec<f64>)> {
         vec![("m", &mut self.m), ("v", &mut self.v)]
     }
-}
-
-fn choice(name: &str, allowed: &str, given: &str) -> Error {
-    Error::value(name, allowed, format!("{given:?}"), "choose one of these")
 }
 
 /// Ranks from -1/2 (cheapest) to 1/2, ties at their mean.

@@ -93,3 +93,26 @@ pub fn schedule(name: &str, value: &Setting) -> Result<Schedule> {
     let allowed = "a positive number or a schedule with init > 0 and target, decay >= 0";
     Err(Error::value(name, allowed, word(value), "see thalweg.search.Linear, Power, Cosine"))
 }
+
+/// A number, or the two ends of a range, within `limits`.
+///
+/// # Errors
+/// [`Error::Value`] outside of the range, [`Error::Type`] for another kind of setting.
+pub fn range(name: &str, value: &Setting, limits: [f64; 2]) -> Result<[f64; 2]> {
+    let ends = match value {
+        Setting::Number(v) => [*v, *v],
+        Setting::Tagged(kind, v) if kind == "range" && v.len() == 2 => [v[0], v[1]],
+        other => return Err(Error::kind(name, "a number or two", word(other), "pass (low, high)")),
+    };
+    let [low, high] = limits;
+    if low <= ends[0] && ends[0] <= ends[1] && ends[1] <= high {
+        return Ok(ends);
+    }
+    let allowed = format!("low <= high in [{low}, {high}]");
+    Err(Error::value(name, allowed, format!("{ends:?}"), "choose values in this range"))
+}
+
+/// The error of a choice that does not exist.
+pub fn choice(name: &str, allowed: &str, given: &str) -> Error {
+    Error::value(name, allowed, format!("{given:?}"), "choose one of these")
+}

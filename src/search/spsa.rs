@@ -100,6 +100,10 @@ impl Method for Spsa {
         at.x = x;
     }
 
+    fn repairs(&self) -> bool {
+        true
+    }
+
     fn reach(&self, at: &Point) -> f64 {
         self.width(at).min(self.rate(at))
     }

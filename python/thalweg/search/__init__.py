@@ -3,6 +3,9 @@
 ==============================  =============================================================
 `PolyStep`                      ask and tell: a rotated polytope around blocks of coordinates
 `OpenAIES`, `SPSA`              ask and tell: the baselines that people compare with
+`DifferentialEvolution SepCMA`  ask and tell: populations
+`ParticleSwarm`                 ask and tell: a population with velocities
+`NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
@@ -27,11 +30,16 @@ from thalweg.search.choices import (
     Tempered,
     TopK,
 )
+from thalweg.search.differential_evolution import DifferentialEvolution
 from thalweg.search.minimize import minimize
+from thalweg.search.nelder_mead import NelderMead
 from thalweg.search.openai_es import OpenAIES
+from thalweg.search.particle_swarm import ParticleSwarm
 from thalweg.search.polystep import PolyStep
+from thalweg.search.random_search import RandomSearch
 from thalweg.search.registry import Searcher, methods, register
 from thalweg.search.result import Best
+from thalweg.search.sep_cma import SepCMA
 from thalweg.search.spsa import SPSA
 
 __all__ = [
@@ -39,13 +47,18 @@ __all__ = [
     "Best",
     "Bounds",
     "Cosine",
+    "DifferentialEvolution",
     "KLSoftmax",
     "Linear",
+    "NelderMead",
     "OpenAIES",
+    "ParticleSwarm",
     "PolyStep",
     "Power",
     "Progressive",
+    "RandomSearch",
     "Searcher",
+    "SepCMA",
     "Sinkhorn",
     "Tempered",
     "TopK",
@@ -57,6 +70,11 @@ __all__ = [
 register("polystep", PolyStep)
 register("openai_es", OpenAIES)
 register("spsa", SPSA)
+register("differential_evolution", DifferentialEvolution)
+register("sep_cma", SepCMA)
+register("particle_swarm", ParticleSwarm)
+register("nelder_mead", NelderMead)
+register("random_search", RandomSearch)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg._core import SearchAskTell
-from thalweg.search._arguments import as_bounds, as_costs, as_seed, as_start
+from thalweg.search._arguments import as_bounds, as_choice, as_costs, as_seed, as_start
 from thalweg.search._state import Stateful
 from thalweg.search.choices import _Choice
 from thalweg.search.result import Best
@@ -28,6 +28,7 @@ class Around(Stateful):
         x0: ArrayLike,
         settings: Mapping[str, Any],
         bounds: Any,
+        boundary: str,
         seed: int | np.random.Generator | None,
     ) -> None:
         start = as_start(x0)
@@ -36,14 +37,17 @@ class Around(Stateful):
         self._given = [
             (name, value._setting() if isinstance(value, _Choice) else value)
             for name, value in settings.items()
+            if value is not None
         ]
+        as_choice("boundary", boundary, ("reflect", "resample", "transform"))
+        self._boundary = boundary
         self._box = as_bounds(bounds, start.size)
         self._build(start, as_seed(seed))
 
     def _build(self, start: Array, seed: int) -> None:
         self._seed, self._dim = seed, start.size
         box = None if self._box is None else tuple(self._box)
-        self._core = SearchAskTell(self.method, start, self._given, box, seed)
+        self._core = SearchAskTell(self.method, start, self._given, box, self._boundary, seed)
 
     def _rebuild(self, seed: int) -> None:
         self._build(np.zeros(self._dim), seed)
@@ -84,7 +88,7 @@ class Around(Stateful):
 
     @property
     def population(self) -> int:
-        """Candidates of a step."""
+        """Candidates of the next step, or of the one that is open."""
         return self._core.population()
 
     @property

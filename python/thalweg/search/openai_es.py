@@ -37,7 +37,10 @@ class OpenAIES(Around):
     weight_decay : float, default 0.0
         Added to the gradient times x, >= 0.
     bounds : d pairs (low, high), or `Bounds`, optional
-        Candidates are reflected into this box, x is clipped to it.
+        No candidate lies outside of this box.
+    boundary : {"reflect", "resample", "transform"}, default "reflect"
+        What becomes of a candidate outside: folded back, its coordinates drawn again uniformly,
+        or none gets there, because the search runs in unbounded coordinates mapped into the box.
     seed : None, int or numpy Generator
         Seed of the samples.
 
@@ -90,6 +93,7 @@ class OpenAIES(Around):
         beta2: float = 0.999,
         weight_decay: float = 0.0,
         bounds: Any = None,
+        boundary: str = "reflect",
         seed: int | np.random.Generator | None = None,
     ) -> None:
         settings = {
@@ -97,4 +101,4 @@ class OpenAIES(Around):
             "shaping": shaping, "momentum": momentum, "beta2": beta2,
             "weight_decay": weight_decay,
         }  # fmt: skip
-        super().__init__(x0, settings, bounds, seed)
+        super().__init__(x0, settings, bounds, boundary, seed)

@@ -31,7 +31,10 @@ class SPSA(Around):
     directions : int, default 1
         Sign vectors of a step, averaged; two candidates each.
     bounds : d pairs (low, high), or `Bounds`, optional
-        Candidates are reflected into this box, x is clipped to it.
+        No candidate lies outside of this box.
+    boundary : {"reflect", "resample", "transform"}, default "reflect"
+        What becomes of a candidate outside: folded back, its coordinates drawn again uniformly,
+        or none gets there, because the search runs in unbounded coordinates mapped into the box.
     seed : None, int or numpy Generator
         Seed of the signs.
 
@@ -81,10 +84,11 @@ class SPSA(Around):
         stability: float = 100.0,
         directions: int = 1,
         bounds: Any = None,
+        boundary: str = "reflect",
         seed: int | np.random.Generator | None = None,
     ) -> None:
         settings = {
             "a": a, "c": c, "alpha": alpha, "gamma": gamma, "stability": stability,
             "directions": directions,
         }  # fmt: skip
-        super().__init__(x0, settings, bounds, seed)
+        super().__init__(x0, settings, bounds, boundary, seed)

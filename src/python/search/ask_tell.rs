@@ -3,7 +3,13 @@
 use super::given::Given;
 use crate::engine::{Error, Result};
 use crate::search::ask_tell::{Method, Search};
+use crate::search::boundary::Boundary;
+use crate::search::differential_evolution::DifferentialEvolution;
+use crate::search::nelder_mead::NelderMead;
 use crate::search::openai_es::OpenAiEs;
+use crate::search::particle_swarm::ParticleSwarm;
+use crate::search::random_search::RandomSearch;
+use crate::search::sep_cma::SepCma;
 use crate::search::setting::Setting;
 use crate::search::spsa::Spsa;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray2};
@@ -16,7 +22,12 @@ fn method(name: &str, dim: usize, settings: &[(String, Setting)]) -> Result<Box<
     match name {
         "openai_es" => Ok(Box::new(OpenAiEs::new(dim, settings)?)),
         "spsa" => Ok(Box::new(Spsa::new(settings)?)),
-        _ => Err(Error::value("method", "'openai_es' or 'spsa'", name, "choose one of these")),
+        "differential_evolution" => Ok(Box::new(DifferentialEvolution::new(dim, settings)?)),
+        "nelder_mead" => Ok(Box::new(NelderMead::new(dim, settings)?)),
+        "particle_swarm" => Ok(Box::new(ParticleSwarm::new(dim, settings)?)),
+        "random_search" => Ok(Box::new(RandomSearch::new(dim, settings)?)),
+        "sep_cma" => Ok(Box::new(SepCma::new(dim, settings)?)),
+        _ => Err(Error::value("method", "a known one", name, "see thalweg.search.methods()")),
     }
 }
 
@@ -29,17 +40,21 @@ struct SearchAskTell {
 #[pymethods]
 impl SearchAskTell {
     #[new]
-    #[pyo3(signature = (name, x0, settings, bounds, seed))]
+    #[pyo3(signature = (name, x0, settings, bounds, boundary, seed))]
     fn new(
         name: &str,
         x0: PyReadonlyArray1<'_, f64>,
         settings: Vec<(String, Given)>,
         bounds: Option<Bounds<'_>>,
+        boundary: &str,
         seed: u64,
     ) -> PyResult<Self> {
         let settings: Vec<_> = settings.into_iter().map(|(n, v)| (n, v.into())).collect();
         let x0 = x0.as_slice()?;
-        let bounds = bounds.map(|(low, high)| [low.as_array().to_vec(), high.as_array().to_vec()]);
+        let vector = |side: PyReadonlyArray1<'_, f64>| side.as_array().to_vec();
+        let bounds = bounds
+            .map(|(low, high)| Boundary::new(vector(low), vector(high), boundary))
+            .transpose()?;
         Ok(Self { inner: Search::new(method(name, x0.len(), &settings)?, x0, bounds, seed)? })
     }
 
@@ -60,7 +75,7 @@ impl SearchAskTell {
     }
 
     fn x<'py>(&self, py: Python<'py>) -> Vector<'py> {
-        PyArray1::from_slice(py, &self.inner.point().x)
+        self.inner.x().into_pyarray(py)
     }
 
     fn best<'py>(&self, py: Python<'py>) -> (Vector<'py>, f64) {
@@ -69,7 +84,7 @@ impl SearchAskTell {
 
     /// Steps, evaluations and bad costs so far.
     fn counters(&self) -> (u64, u64, u64) {
-        (self.inner.point().step, self.inner.evaluations, self.inner.nonfinite)
+        (self.inner.step(), self.inner.evaluations, self.inner.nonfinite)
     }
 
     /// Length of the next step.

@@ -9,9 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import thalweg
-from thalweg.search import SPSA, Cosine, OpenAIES, minimize
+from thalweg.search import (
+    SPSA,
+    Cosine,
+    DifferentialEvolution,
+    NelderMead,
+    OpenAIES,
+    ParticleSwarm,
+    RandomSearch,
+    SepCMA,
+    minimize,
+)
 
-SEARCHERS = [OpenAIES, SPSA]
+SEARCHERS = [
+    OpenAIES, SPSA, DifferentialEvolution, SepCMA, ParticleSwarm, NelderMead, RandomSearch,
+]  # fmt: skip
+BOUNDARIES = ["reflect", "resample", "transform"]
 D = 7
 
 
@@ -74,7 +87,7 @@ def test_spsa_equals_its_reference():
         np.testing.assert_allclose(search.x, x, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("make", SEARCHERS)
+@pytest.mark.parametrize("make", [OpenAIES, SPSA])
 def test_draws_are_those_of_their_law(make):
     search = make(np.zeros(4000), seed=0)
     step = search.ask()[0]
@@ -89,7 +102,8 @@ def test_same_bits_on_any_number_of_threads(make):
     try:
         for threads in (1, 2, 7):
             thalweg.set_num_threads(threads)
-            search = make(np.ones(20_001), seed=5)
+            # A simplex takes memory of the square of that.
+            search = make(np.ones(301 if make is NelderMead else 20_001), seed=5)
             for _ in range(3):
                 search.tell(cost(search.ask()))
             ends.append(search.x)
@@ -100,13 +114,16 @@ def test_same_bits_on_any_number_of_threads(make):
 
 @pytest.mark.parametrize("make", SEARCHERS)
 @pytest.mark.parametrize("copied", ["state", "pickle", "deepcopy"])
-def test_a_resumed_run_equals_an_uninterrupted_one(make, copied):
-    search = make(np.ones(D), seed=5)
-    for _ in range(4):
+@given(steps=st.integers(0, 30), boundary=st.sampled_from([None, *BOUNDARIES]))
+@settings(max_examples=10, deadline=None)
+def test_a_resumed_run_equals_an_uninterrupted_one(make, copied, steps, boundary):
+    chosen = {"bounds": [(-1, 2)] * D, "boundary": boundary} if boundary else {}
+    search = make(np.ones(D), seed=5, **chosen)
+    for _ in range(steps):
         search.tell(cost(search.ask()))
     open_step = search.ask()
     if copied == "state":
-        other = make(np.zeros(D), seed=9)
+        other = make(np.zeros(D), seed=9, **chosen)
         other.load_state_dict(search.state_dict())
     else:
         other = pickle.loads(pickle.dumps(search)) if copied == "pickle" else copy.deepcopy(search)
@@ -120,18 +137,48 @@ def test_a_resumed_run_equals_an_uninterrupted_one(make, copied):
 
 
 @pytest.mark.parametrize("make", SEARCHERS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
 @given(low=st.floats(-2, 0.9), width=st.floats(0, 3), seed=st.integers(0, 99))
 @settings(max_examples=25, deadline=None)
-def test_bounds_hold(make, low, width, seed):
-    box = [(low, low + width)] * D
-    wide = {"sigma": 1.0} if make is OpenAIES else {"c": 1.0}
-    search = make(np.ones(D), bounds=box, seed=seed, **wide)
-    for _ in range(3):
+def test_bounds_hold(make, boundary, low, width, seed):
+    sides = [(low, low + width), (low, np.inf), (-np.inf, low), (-np.inf, np.inf)]
+    box = np.array([sides[i % 4] for i in range(D)])
+    wide = {SPSA: {"c": 1.0}, NelderMead: {"initial_step": 1.0}, ParticleSwarm: {}}
+    search = make(
+        np.ones(D), bounds=box, boundary=boundary, seed=seed, **wide.get(make, {"sigma": 1.0})
+    )
+    for _ in range(5):
         candidates = search.ask()
-        assert (candidates >= low).all()
-        assert (candidates <= low + width).all()
+        assert np.isfinite(candidates).all()
+        assert (candidates >= box[:, 0]).all()
+        assert (candidates <= box[:, 1]).all()
         search.tell(cost(candidates))
-        assert ((search.x >= low) & (search.x <= low + width)).all()
+        assert ((search.x >= box[:, 0]) & (search.x <= box[:, 1])).all()
+
+
+@pytest.mark.parametrize("make", SEARCHERS)
+def test_the_transform_starts_where_it_was_told(make):
+    start = np.array([0.5, 7.0, -3.0, 2.0])
+    box = [(-1, 2), (2, None), (None, 1), (None, None)]
+    search = make(start, bounds=box, boundary="transform", seed=0)
+    np.testing.assert_allclose(search.x, start, rtol=1e-12)
+    with pytest.raises(ValueError, match="boundary must be one of"):
+        make(start, bounds=box, boundary="clip")
+    with pytest.raises(ValueError, match="bounds must be low <= high"):
+        make(start, bounds=[(1, 0)] * 4)
+
+
+def test_coordinates_outside_are_drawn_again_uniformly():
+    search = OpenAIES(
+        np.zeros(4000), sigma=0.5, bounds=[(-1, 1)] * 4000, boundary="resample", seed=0
+    )
+    free = OpenAIES(np.zeros(4000), sigma=0.5, seed=0)
+    drawn, raw = search.ask()[0], free.ask()[0]
+    outside = np.abs(raw) > 1
+    np.testing.assert_array_equal(drawn[~outside], raw[~outside])
+    again = drawn[outside]
+    assert abs(again.mean()) < 4 / np.sqrt(3 * len(again))
+    assert again.std() == pytest.approx(1 / np.sqrt(3), rel=0.15)
 
 
 @pytest.mark.parametrize("make", SEARCHERS)
@@ -143,9 +190,9 @@ def test_bad_costs_are_worst_and_counted(make):
     assert search.nonfinite == 1
     assert search.best.cost == np.nanmin(costs)
     before = search.x
-    search.ask()
-    search.tell(np.full(search.population, np.inf))
-    assert search.nonfinite == 1 + search.population
+    asked = len(search.ask())
+    search.tell(np.full(asked, np.inf))
+    assert search.nonfinite == 1 + asked
     assert np.isfinite(search.x).all()
     if make is SPSA:
         assert (search.x == before).all()
@@ -159,10 +206,14 @@ def test_refusals_leave_the_search_as_it_was(make):
     candidates = search.ask()
     with pytest.raises(ValueError, match="ask must be called once before tell"):
         search.ask()
+    state = search.state_dict()
     with pytest.raises(ValueError, match=r"costs of shape \(1,\) does not match"):
         search.tell([1.0])
     with pytest.raises(TypeError, match="costs must be real numbers"):
         search.tell(["a"] * search.population)
+    with pytest.raises(TypeError, match="costs must be real numbers"):
+        search.tell(np.ones(search.population, dtype=complex))
+    np.testing.assert_equal(search.state_dict(), state)
     search.tell(cost(candidates))
     with pytest.raises(ValueError, match="state must be one of a search with the same settings"):
         search.load_state_dict(make(np.ones(D + 1)).state_dict())
@@ -202,6 +253,12 @@ def test_schedules_are_followed():
         widths.append(np.abs(candidates - search.x).mean())
         search.tell(cost(candidates))
     assert widths[0] > widths[2] > widths[4]
+
+
+@pytest.mark.parametrize("make", SEARCHERS)
+def test_minimize_refuses_a_budget_of_zero(make):
+    with pytest.raises(ValueError, match="maxfev must be >= 1"):
+        minimize(lambda x: x @ x, np.ones(3), method=make.method, maxfev=0)
 
 
 @pytest.mark.parametrize("method", ["openai_es", "spsa"])
