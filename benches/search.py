@@ -3,6 +3,7 @@
     python benches/search.py small --seeds 0 5      # PolyStep, the polystep package, a Gaussian ES
     python benches/search.py overhead   # ask and tell, microseconds an evaluation
     python benches/search.py torch      # PolyStepOptimizer against the polystep package
+    python benches/search.py methods    # the other methods on standard functions, and their peers
 
 Contenders share one process, problem, start and budget, and take turns.
 """
@@ -11,6 +12,7 @@ import argparse
 import time
 
 import numpy as np
+import search_methods
 import search_problems as problems
 import torch
 
@@ -108,6 +110,7 @@ def overhead(d=100, rounds=300):
             times.append((time.perf_counter() - start) / len(costs) * 1e6)
         q = np.percentile(times[10:], [25, 50, 75])
         print(f"d={d} p={p:<4} {q[1]:.2f} us an evaluation (quartiles {q[0]:.2f}, {q[2]:.2f})")
+    search_methods.overhead(d)
 
 
 def torch_path(only=(), rounds=8):
@@ -160,12 +163,14 @@ def torch_path(only=(), rounds=8):
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["small", "overhead", "torch"])
+    parser.add_argument("part", choices=["small", "overhead", "torch", "methods"])
     parser.add_argument("cases", nargs="*", help="names of cases, default all")
     parser.add_argument("--seeds", type=int, nargs=2, metavar=("FIRST", "END"), default=(0, 5))
     chosen = parser.parse_args()
     if chosen.part == "overhead":
         overhead()
+    elif chosen.part == "methods":
+        search_methods.table(chosen.cases, range(*chosen.seeds))
     elif chosen.part == "torch":
         torch_path(chosen.cases)
     else:
