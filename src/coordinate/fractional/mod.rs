@@ -16,7 +16,7 @@
 //! | `least_squares`, `quadratic` | numerators |
 //! | `top_k`, `l1`, `l2`, `l4`, `l_inf`, `lowest` | denominators |
 //! | `line`, `pieces`, `power`, `polynomial` | the one-dimensional problem |
-//! | `solver` | sweeps, certificate, stop rule |
+//! | `settings`, `run`, `solver` | what is asked; sweeps and certificate; stop rule |
 //!
 //! Deviations: a sweep that gains less than `tol` is followed by the single move that gains most,
 //! found with theta = 0, so the end is stationary for F itself and not for F with a proximal term;
@@ -37,6 +37,8 @@ mod polynomial;
 mod power;
 mod quadratic;
 mod ranking;
+mod run;
+mod settings;
 mod solver;
 mod top_k;
 
@@ -49,7 +51,8 @@ pub use least_squares::LeastSquares;
 pub use line::{Method, Reach};
 pub use lowest::Lowest;
 pub use quadratic::Quadratic;
-pub use solver::{Problem, Progress, Selection, Settings, Solution, Status, minimize};
+pub use settings::{Problem, Progress, Selection, Settings, Solution, Status};
+pub use solver::minimize;
 pub use top_k::TopK;
 
 use pieces::Piece;
