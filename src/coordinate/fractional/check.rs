@@ -46,7 +46,7 @@ pub fn check(problem: &mut Problem<'_>, x: &[f64]) -> Result<()> {
         return Err(Error::NonFinite { name: "x0".into(), fix: "start elsewhere".into() });
     }
     for (i, ((x, low), high)) in x.iter().zip(*low).zip(*high).enumerate() {
-        if !(low <= high) {
+        if low > high || low.is_nan() || high.is_nan() {
             let given = format!("({low}, {high})");
             return Err(Error::value(format!("bounds[{i}]"), "low <= high", given, "swap them"));
         }

@@ -25,8 +25,8 @@ pub fn sign_changes(c: &Coefficients) -> ([f64; DEGREE], usize) {
         let mut next = [0.0; DEGREE];
         let mut count = 0;
         let (mut left, mut at_left) = (-bound, value(&p, lead, -bound));
-        for k in 0..=found {
-            let right = if k < found { roots[k].clamp(-bound, bound) } else { bound };
+        for right in roots[..found].iter().copied().chain([bound]) {
+            let right = right.clamp(-bound, bound);
             let at_right = value(&p, lead, right);
             // A zero on the border belongs to the interval on its left.
             if (at_left < 0.0) != (at_right < 0.0) && left < right {

@@ -176,7 +176,9 @@ impl<'a, 'b> Run<'a, 'b> {
             let reach = line.reach(ratio);
             let shape = self.problem.denominator.restrict(i, self.x[i], reach);
             let best = line.minimize(&shape, Method::Fractional, ratio);
-            let gain = ((ratio - best.ratio) / scale).max(0.0);
+            let gain = (ratio - best.ratio) / scale;
+            // Keeps NaN, unlike `max`.
+            let gain = if gain < 0.0 { 0.0 } else { gain };
             if most.is_none_or(|(_, _, most)| gain > most) {
                 most = Some((i, best, gain));
             }

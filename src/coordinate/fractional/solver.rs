@@ -17,12 +17,13 @@ pub fn minimize(
     let mut run = Run::new(problem, settings, x, observe);
     let mut status = Status::Limit;
     let mut certificate = None;
-    for sweep in settings.first..settings.first + settings.max_iter {
+    for sweep in settings.first..settings.first.saturating_add(settings.max_iter) {
         let before = run.ratio();
         certificate = None;
         let mut moved = run.sweep(sweep);
         run.refresh()?;
         if let Some(early) = run.stop {
+            run.moves += moved;
             status = early;
             break;
         }

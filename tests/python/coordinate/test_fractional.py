@@ -233,6 +233,23 @@ def test_ctrl_c_returns_what_there_is():
     assert np.isfinite(found.x).all()
 
 
+def test_theta_shortens_steps():
+    ours, _, x0 = problem("l2", 5)
+    low, high = x0.copy(), x0.copy()
+    low[0], high[0] = -np.inf, np.inf
+    kw = {"bounds": (low, high), "tol": 0.0, "max_iter": 1}
+    steps = [abs(fr.minimize(*ours, x0, theta=theta, **kw).x - x0)[0] for theta in (0, 1, 1e3)]
+    assert steps[0] > steps[1] > steps[2] > 0
+
+
+def test_verbose_prints_a_line_a_sweep(capsys):
+    ours, _, x0 = problem("l2", 5)
+    found = fr.minimize(*ours, x0, verbose=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == found.nit
+    assert all(line.startswith("sweep ") for line in lines)
+
+
 def test_the_start_is_left_alone():
     ours, _, x0 = problem("l1", 0)
     before = x0.copy()

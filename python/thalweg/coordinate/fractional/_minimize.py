@@ -69,8 +69,8 @@ def minimize(
     max_iter : int, default 1000
         Sweeps.
     first_sweep : int, default 0
-        Sweeps made before, where `x0` is the `x` of an earlier solution: with it a run in parts
-        equals one run bit for bit.
+        Sweeps made before, where `x0` is the `x` of an earlier solution: with it a run in parts,
+        each ended by `max_iter` or the callback, equals one run bit for bit.
     time_limit : float, optional
         Seconds for the sweeps; the certificate takes about one sweep more.
     verbose, callback
