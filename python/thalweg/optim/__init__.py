@@ -71,11 +71,17 @@ from thalweg.optim.clipping import (  # noqa: E402
     clip_pixels,
 )
 from thalweg.optim.fused_backward import fuse_backward, unfuse_backward  # noqa: E402
+from thalweg.optim.gradientsliding import GradientSliding  # noqa: E402
+from thalweg.optim.modelbased import ModelBased  # noqa: E402
+from thalweg.optim.proxyprox import ProxyProx  # noqa: E402
 from thalweg.optim.routed import Routed  # noqa: E402
 from thalweg.optim.telemetry import Reading, Telemetry  # noqa: E402
 
 __all__ = [
+    "GradientSliding",
+    "ModelBased",
     "Optimizer",
+    "ProxyProx",
     "Reading",
     "Routed",
     "Telemetry",
