@@ -52,7 +52,8 @@ class GinzburgLandau(Method):
     Raises
     ------
     ValueError, TypeError
-        For hyperparameters or operators that do not fit.
+        For hyperparameters or operators that do not fit. That a sparse matrix has no negative
+        eigenvalue is not checked.
 
     Notes
     -----
@@ -146,6 +147,10 @@ class GinzburgLandau(Method):
         """The energy of u, in float64."""
         u = _field("u", u, self.operator.shape)
         self._check()
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._energy(u)
+
+    def _energy(self, u: Floats) -> float:
         bend = float(np.vdot(u, self.operator.multiply(u)))
         beyond = np.maximum(np.abs(u) - 1, 0.0)
         inside = np.clip(u, -1.0, 1.0)
@@ -176,6 +181,8 @@ class GinzburgLandau(Method):
         now = self.operator.within(_field("u", u, self.operator.shape))
         self._prepare()
         before = self.energy(now)
+        if not math.isfinite(before):
+            raise ValueError(f"u must stay finite, got an energy of {before}; scale it to [-1, 1]")
         k, restarts = int(self.state.get("k", 0)), self.restarts
         last = self.state.get("previous")
         rho = k / (k + 3) if self.momentum == "fista" else float(self.momentum) * (k > 0)
@@ -186,8 +193,6 @@ class GinzburgLandau(Method):
         if ahead is not now and not after <= before + slack:
             new, k, restarts = self._advance(now).astype(u.dtype), 0, restarts + 1
             after = self.energy(new)
-        if not math.isfinite(after):
-            raise ValueError(f"u must stay finite, got an energy of {after}; scale it to [-1, 1]")
         self.state = {"k": k + 1, "restarts": restarts, "previous": now}
         u[...] = new
         return after
