@@ -121,14 +121,18 @@ def slopes(closure: Closure | None, params: list[Tensor], name: str, seen: list[
 
 
 def finite(found: Iterable[Tensor | None], name: str) -> None:
-    """Raise for a gradient with NaN or infinities.
+    """Raise for a gradient with NaN or infinities, or a sparse one.
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If there is one.
     """
     for g in found:
+        if g is not None and g.is_sparse:
+            raise TypeError(
+                "gradients must be dense, got a sparse one; pass sparse=False to the layer"
+            )
         if g is not None and not bool(g.isfinite().all()):
             raise ValueError(
                 f"gradients of {name} must be finite, got NaN or infinity; take smaller steps or "
