@@ -51,8 +51,8 @@ function that computes the loss of the same minibatch wherever the parameters ar
 It may call `backward` itself, as one does that accumulates over micro-batches or scales its loss;
 otherwise the method does. Gradients are cleared before each call, and the parameters are where they
 were, bit for bit, when it raises. `SAM` and `GradientRegularization` wrap any optimizer, of torch's
-too. `ProxyProx` and `GradientSliding` take two closures, a dear and a cheap one; `ModelBased` stands
-steps that are too long.
+too. `ProxyProx` and `GradientSliding` take two closures, a dear and a cheap one; `ModelBased`
+stands steps that are too long.
 """
 
 from __future__ import annotations
