@@ -39,16 +39,17 @@ def dual(values: Floats, gram: Floats, outer: str) -> Floats:
     back = np.linalg.inv(np.linalg.cholesky(gram + delta * np.eye(m))).T
     low, high = (0.0, 1.0) if outer == "max" else INTERVALS[outer]
     if outer == "max":
-        sides: tuple[Any, ...] = (-back, np.zeros(m), np.ones((1, m)) @ back, np.ones(1))
+        ones = np.ones((1, m))
+        sides: dict[str, Any] = {"A": -back, "b": np.zeros(m), "E": ones @ back, "f": [1.0]}
         s = np.full(m, 1 / m)
     else:
         bounds = np.concatenate([np.full(m, high), np.full(m, -low)])
-        sides = (np.concatenate([back, -back]), bounds)
+        sides = {"A": np.concatenate([back, -back]), "b": bounds}
         s = np.full(m, (low + high) / 2)
     for _ in range(100):
         point = back.T @ (values + delta * s)
-        new = back @ project.polyhedron(point, *sides, method="active_set")
-        new = np.clip(new, low, high)
+        nearest = project.polyhedron(point, **sides, method="active_set")
+        new: Floats = np.clip(back @ nearest, low, high)
         exact = _solved(new, values, gram, outer == "max", low, high)
         if exact is not None:
             return exact
