@@ -827,3 +827,31 @@ def test_bases_and_models_that_do_not_fit():
     assert len(optimizer.param_groups) == 1
     optimizer.add_param_group({"params": model[2].parameters()})
     assert len(optimizer.param_groups) == 2
+
+
+# What the paper claims
+
+
+def test_a_spike_of_the_rate_does_no_harm():
+    load_digits = pytest.importorskip("sklearn.datasets").load_digits
+    digits = load_digits()
+    x, y = torch.tensor(digits.data, dtype=torch.float32) / 8 - 1, torch.tensor(digits.target)
+    x, y, x_test, y_test = x[:1400], y[:1400], x[1400:], y[1400:]
+    ends = {}
+    for arm in ("plain", "clipped", "controlled"):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+        optimizer = base = optim.AdamW(model.parameters(), lr=3e-3)
+        if arm == "controlled":
+            optimizer = optim.SoftmaxRadius(base, model)
+        for step, rows in enumerate(torch.randint(len(x), (250, 64))):
+            base.param_groups[0]["lr"] = 3e-3 * (1000 if step == 150 else 1)
+            backward(model, x[rows], y[rows])
+            if arm == "clipped":
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+        ends[arm] = float((model(x_test).argmax(1) == y_test).double().mean())
+    assert ends["controlled"] > 0.85
+    assert max(ends["plain"], ends["clipped"]) < 0.7
+    assert optimizer.history[150].r > 10
+    assert optimizer.history[-1].r < 1
