@@ -290,7 +290,6 @@ class SoftmaxRadius(Wrapper):
                 self._cap(taken, list(names), inputs)
                 if decay is not None:
                     decay.apply(dict(zip(params, taken.old, strict=True)))
-            self._proven = True
         return loss
 
     def _batch(self, inputs: Any) -> Batch:
@@ -369,6 +368,7 @@ class SoftmaxRadius(Wrapper):
                 z, a = tangents(model, cut(batch, self.samples), old, along, logits, eps)
         finally:
             recorder.paused = False
+        self._proven = True
         each = radii(z, a).flatten()
         radius = each.kthvalue(1 + int(self.quantile * (len(each) - 1))).values
         # Less than any radius, so that one process that sees it is enough.

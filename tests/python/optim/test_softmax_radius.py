@@ -600,6 +600,28 @@ def test_wrappers_of_wrappers_get_their_closure():
     assert not same(before, values(model))
 
 
+def test_over_sharpness_aware_steps():
+    model, twin = network(), network()
+    optimizer = optim.SoftmaxRadius(optim.SAM(optim.AdamW(model.parameters(), lr=5.0)), model)
+    plain = optim.SAM(optim.AdamW(twin.parameters(), lr=5.0))
+    before = values(model)
+    optimizer.step(lambda: nn.functional.cross_entropy(model(X), Y))
+    plain.step(lambda: nn.functional.cross_entropy(twin(X), Y))
+    assert optimizer.last.scale < 1
+    moved, proposed = flat(values(model)) - flat(before), flat(values(twin)) - flat(before)
+    torch.testing.assert_close(moved, optimizer.last.scale * proposed, rtol=1e-3, atol=1e-6)
+    # An error in the closure, at any of its calls, leaves all as it was.
+    calls = []
+
+    def failing():
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyError("second")
+        return nn.functional.cross_entropy(model(X), Y)
+
+    unharmed(optimizer, model, lambda: optimizer.step(failing), KeyError, "second")
+
+
 def test_explicit_inputs():
     found = []
     for inputs in (None, (X,), X, {"input": X}):
