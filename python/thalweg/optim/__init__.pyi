@@ -18,6 +18,8 @@ from thalweg.optim.clipping import clip_pixels as clip_pixels
 from thalweg.optim.curlsgd import CurlSGD as CurlSGD
 from thalweg.optim.dalelangevin import DaleLangevin as DaleLangevin
 from thalweg.optim.diffgrad import DiffGrad as DiffGrad
+from thalweg.optim.drift import drift_regularized as drift_regularized
+from thalweg.optim.drift import drift_regularized_game as drift_regularized_game
 from thalweg.optim.exponentiatedgradient import ExponentiatedGradient as ExponentiatedGradient
 from thalweg.optim.fused_backward import fuse_backward as fuse_backward
 from thalweg.optim.fused_backward import unfuse_backward as unfuse_backward
@@ -35,6 +37,7 @@ from thalweg.optim.optimizer import Optimizer as Optimizer
 from thalweg.optim.precision import dequantize as dequantize
 from thalweg.optim.proxy_prox import ProxyProx as ProxyProx
 from thalweg.optim.radam import RAdam as RAdam
+from thalweg.optim.radius_reading import RadiusReading as RadiusReading
 from thalweg.optim.randomscalingsgd import RandomScalingSGD as RandomScalingSGD
 from thalweg.optim.rmsprop import RMSprop as RMSprop
 from thalweg.optim.routed import Routed as Routed
@@ -42,6 +45,7 @@ from thalweg.optim.sam import SAM as SAM
 from thalweg.optim.schedulefreeadamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 from thalweg.optim.sgd import SGD as SGD
 from thalweg.optim.sgld import SGLD as SGLD
+from thalweg.optim.softmax_radius import SoftmaxRadius as SoftmaxRadius
 from thalweg.optim.telemetry import Reading as Reading
 from thalweg.optim.telemetry import Telemetry as Telemetry
 from thalweg.optim.triplemomentum import TripleMomentum as TripleMomentum
