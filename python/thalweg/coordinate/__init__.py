@@ -5,6 +5,7 @@
 `lasso_path`, ...          the same, one function a model
 `solve_blocks`             groups of features and several tasks
 `solve_svm`, `factorize`   support vector machines; non-negative factorization
+`topo`                     directed acyclic graphs, by swaps in their order
 `Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
 =========================  ==================================================================
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 from thalweg.coordinate._block_path import group_lasso_path, multitask_lasso_path
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
+from thalweg.coordinate._dag import Dag, topological_order, varsortability
 from thalweg.coordinate._nmf import Factors, factorize
 from thalweg.coordinate._path import (
     CoefPath,
@@ -31,6 +33,7 @@ from thalweg.coordinate._path import (
 from thalweg.coordinate._solution import Solution
 from thalweg.coordinate._solve import solve
 from thalweg.coordinate._svm import SVMSolution, solve_svm
+from thalweg.coordinate._topo import topo
 
 _ESTIMATORS = [
     "ElasticNet",
@@ -59,6 +62,7 @@ _ESTIMATORS = [
 __all__ = [
     "BlockSolution",
     "CoefPath",
+    "Dag",
     "Factors",
     "SVMSolution",
     "Solution",
@@ -77,6 +81,9 @@ __all__ = [
     "solve",
     "solve_blocks",
     "solve_svm",
+    "topo",
+    "topological_order",
+    "varsortability",
 ]
 
 
