@@ -6,6 +6,7 @@
 `solve_blocks`             groups of features and several tasks
 `solve_svm`, `factorize`   support vector machines; non-negative factorization
 `topo`                     directed acyclic graphs, by swaps in their order
+`BlockCoordinateTrainer`   ReLU networks by closed forms (extra: torch)
 `Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
 =========================  ==================================================================
 """
@@ -34,6 +35,7 @@ from thalweg.coordinate._solution import Solution
 from thalweg.coordinate._solve import solve
 from thalweg.coordinate._svm import SVMSolution, solve_svm
 from thalweg.coordinate._topo import topo
+from thalweg.coordinate._trainer import BlockCoordinateTrainer
 
 _ESTIMATORS = [
     "ElasticNet",
@@ -60,6 +62,7 @@ _ESTIMATORS = [
 ]
 
 __all__ = [
+    "BlockCoordinateTrainer",
     "BlockSolution",
     "CoefPath",
     "Dag",

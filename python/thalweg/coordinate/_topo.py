@@ -98,10 +98,10 @@ def topo(
     Notes
     -----
     A round scores all swaps of the linear score in O(d^3), from one Cholesky factor of the
-    covariance; X is read once. Swaps of disjoint parts of the order add up, so each round applies, best first,
-    all that do not overlap: the score never rises. The result has the same bits for any number of
-    threads. The published code starts "logistic" scores with a penalty n times larger than that of
-    its regressions; here both are alpha.
+    covariance; X is read once. Swaps of disjoint parts of the order add up, so each round applies,
+    best first, all that do not overlap: the score never rises. The result has the same bits for any
+    number of threads. The published code weighs the penalty of its logistic score n times more than
+    its regressions do; here both are alpha.
 
     References
     ----------
