@@ -48,6 +48,7 @@ __all__ = [
     "get_num_threads",
     "oblique_tree_train",
     "optim_admit",
+    "optim_ascend",
     "optim_check",
     "optim_decode",
     "optim_dither",
@@ -392,6 +393,9 @@ def oblique_tree_train(
     seed: int,
 ) -> tuple[Any, float, int, bool]: ...
 def optim_admit(rule: str, hyper: dict[Any, Any], loss: float | None) -> None: ...
+def optim_ascend(
+    values: list[Any], params: list[Any], gradients: list[Any], factor: float, adaptive: bool
+) -> bool: ...
 def optim_check(rule: str, hyper: dict[Any, Any], on_nonfinite: str) -> None: ...
 def optim_decode(
     codes: NDArray[np.uint8], scales: NDArray[np.float32], values: NDArray[np.float32]
