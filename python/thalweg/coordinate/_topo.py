@@ -30,7 +30,7 @@ def topo(
     alpha: float | None = None,
     ridge: float | None = None,
     threshold: float = 0.3,
-    tol: float = 1e-10,
+    tol: float = 1e-13,
     max_iter: int = 1000,
     seed: int = 0,
     verbose: int = 0,
@@ -75,9 +75,9 @@ def topo(
         default 0. A usual value for collinear columns, or fewer samples than columns, is 1e-10.
     threshold : float, default 0.3
         Weights below it are no edges of the result's `dag`, >= 0.
-    tol : float, default 1e-10
+    tol : float, default 1e-13
         Least gain of a swap relative to the score, >= 0; with score="logistic" also the gap of a
-        regression relative to log 2 (not below 1e-12).
+        regression relative to log 2, where not below 1e-10.
     max_iter : int, default 1000
         Rounds.
     seed : int, default 0
@@ -156,7 +156,7 @@ def topo(
         rows = np.ascontiguousarray(data.T, dtype=np.float64)
         strength = 0.01 if alpha is None else in_range("alpha", alpha, 0.0, strict=True)
         constant = fit_intercept is None or bool(fit_intercept)
-        gap = max(settings["tol"], 1e-12)
+        gap = max(settings["tol"], 1e-10)
         result = _core.topo_logistic(rows, start, strength, constant, gap, settings, tell)
     weights = result["weights"].reshape(d, d)
     found = Dag(

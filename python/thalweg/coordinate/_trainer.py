@@ -20,9 +20,15 @@ from thalweg.coordinate._network import (
     targets,
 )
 
-_HIDDEN = {"float32": _core.splitting_hidden_f32, "float64": _core.splitting_hidden_f64}
-_OUTPUT = {"float32": _core.splitting_output_f32, "float64": _core.splitting_output_f64}
-_ACTIVATION = {
+_HIDDEN: dict[str, Any] = {
+    "float32": _core.splitting_hidden_f32,
+    "float64": _core.splitting_hidden_f64,
+}
+_OUTPUT: dict[str, Any] = {
+    "float32": _core.splitting_output_f32,
+    "float64": _core.splitting_output_f64,
+}
+_ACTIVATION: dict[str, Any] = {
     "float32": _core.splitting_activation_f32,
     "float64": _core.splitting_activation_f64,
 }
@@ -120,8 +126,10 @@ class BlockCoordinateTrainer:
         self.sweeps = 0
         self._U: list[Block] = []
         self._V: list[Block] = []
+        self._x: Block = np.zeros((0, 0))
+        self._y: Block = np.zeros((0, 0))
         self._given: tuple[Any, Any] | None = None
-        self._factor: tuple[Any, Double] | None = None
+        self._factor: Any = None
 
     def fit(
         self,
@@ -296,18 +304,17 @@ class BlockCoordinateTrainer:
         layer, n = self.layers[i], len(self._x)
         W, b = (part.astype(np.float64) for part in parameters(layer))
         joint = self.joint_bias and layer.bias is not None
-        if i or self._factor is None:
+        factor = None if i else self._factor
+        if factor is None:
             sums = self._input(i).sum(axis=0, dtype=np.float64) if joint else None
-            factor = self._factorise(i, gram, sums, n), sums
+            factor = self._factorise(i, gram, sums, n)
             if not i:
-                self._factor = factor  # type: ignore[assignment]
-        else:
-            factor = self._factor
+                self._factor = factor
         right = self.alpha * W + self.rho * cross
         if joint:
             # The bias as the weight of a constant one, and its change as the unknown.
             right = np.column_stack([right, self.rho * target])
-        solved = self._torch.cholesky_solve(self._torch.from_numpy(right.T.copy()), factor[0])
+        solved = self._torch.cholesky_solve(self._torch.from_numpy(right.T.copy()), factor)
         solved = solved.T.numpy()
         if joint:
             W, b = solved[:, :-1], b + solved[:, -1]

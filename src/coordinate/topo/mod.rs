@@ -178,7 +178,7 @@ pub fn check(order: &[usize], settings: &Settings) -> Result<()> {
         return Err(Error::value("size_large", allowed, large, "pass other pairs, or None"));
     }
     if !(tol >= 0.0 && tol.is_finite()) {
-        return Err(Error::value("tol", ">= 0 and finite", tol, "a usual value is 1e-10"));
+        return Err(Error::value("tol", ">= 0 and finite", tol, "a usual value is 1e-13"));
     }
     Ok(())
 }
