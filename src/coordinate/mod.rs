@@ -10,9 +10,11 @@
 //! | [`nmf`] | non-negative matrix factorization |
 //! | [`splitting`] | blocks of a ReLU network, split at every layer |
 //! | [`topo`] | directed acyclic graphs, by swaps in an order |
+//! | [`fractional`] | ratios: fractional and parametric coordinate descent |
 
 pub mod datafit;
 pub mod design;
+pub mod fractional;
 pub mod nmf;
 pub mod penalty;
 pub mod solver;

@@ -7,6 +7,7 @@
 `solve_svm`, `factorize`   support vector machines; non-negative factorization
 `topo`                     directed acyclic graphs, by swaps in their order
 `BlockCoordinateTrainer`   ReLU networks by closed forms (extra: torch)
+`fractional`               ratios: fractional and parametric coordinate descent
 `Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
 =========================  ==================================================================
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.coordinate import fractional
 from thalweg.coordinate._block_path import group_lasso_path, multitask_lasso_path
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
 from thalweg.coordinate._dag import Dag, topological_order, varsortability
@@ -72,6 +74,7 @@ __all__ = [
     "alpha_grid",
     "enet_path",
     "factorize",
+    "fractional",
     "group_lasso_path",
     "huber_path",
     "lasso_path",
