@@ -71,7 +71,18 @@ __all__ = [
     "project_sinkhorn",
     "project_sinkhorn_pull",
     "set_num_threads",
+    "splitting_activation_f32",
+    "splitting_activation_f64",
+    "splitting_hidden_f32",
+    "splitting_hidden_f64",
+    "splitting_output_f32",
+    "splitting_output_f64",
+    "splitting_relu_prox",
     "stay_alone",
+    "topo_global",
+    "topo_linear",
+    "topo_local",
+    "topo_logistic",
 ]
 
 @final
@@ -476,4 +487,77 @@ def project_sinkhorn_pull(
     b_out: NDArray[np.float64],
 ) -> None: ...
 def set_num_threads(n: int) -> None: ...
+def splitting_activation_f32(
+    t: NDArray[np.float32],
+    v: NDArray[np.float32],
+    u: NDArray[np.float32],
+    skip: NDArray[np.float32] | None,
+    next: tuple[NDArray[np.float32], NDArray[np.float32], bool] | None,
+    row: NDArray[np.float32],
+    strengths: Sequence[float],
+) -> float: ...
+def splitting_activation_f64(
+    t: NDArray[np.float64],
+    v: NDArray[np.float64],
+    u: NDArray[np.float64],
+    skip: NDArray[np.float64] | None,
+    next: tuple[NDArray[np.float64], NDArray[np.float64], bool] | None,
+    row: NDArray[np.float64],
+    strengths: Sequence[float],
+) -> float: ...
+def splitting_hidden_f32(
+    z: NDArray[np.float32],
+    u: NDArray[np.float32],
+    v: NDArray[np.float32],
+    skip: NDArray[np.float32] | None,
+    bias: NDArray[np.float32],
+    strengths: Sequence[float],
+) -> None: ...
+def splitting_hidden_f64(
+    z: NDArray[np.float64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    skip: NDArray[np.float64] | None,
+    bias: NDArray[np.float64],
+    strengths: Sequence[float],
+) -> None: ...
+def splitting_output_f32(
+    z: NDArray[np.float32],
+    u: NDArray[np.float32],
+    v: NDArray[np.float32],
+    y: NDArray[np.float32],
+    skip: NDArray[np.float32] | None,
+    bias: NDArray[np.float32],
+    strengths: Sequence[float],
+) -> None: ...
+def splitting_output_f64(
+    z: NDArray[np.float64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    y: NDArray[np.float64],
+    skip: NDArray[np.float64] | None,
+    bias: NDArray[np.float64],
+    strengths: Sequence[float],
+) -> None: ...
+def splitting_relu_prox(
+    a: NDArray[np.float64], c: NDArray[np.float64], g: float
+) -> NDArray[np.float64]: ...
 def stay_alone(alone: bool) -> None: ...
+def topo_global(
+    order: Sequence[int], score: Any, settings: Any, callback: Any = None
+) -> dict[Any, Any]: ...
+def topo_linear(
+    x: NDArray[np.float64], order: Sequence[int], ridge: float, settings: Any, callback: Any = None
+) -> dict[Any, Any]: ...
+def topo_local(
+    order: Sequence[int], score: Any, settings: Any, callback: Any = None
+) -> dict[Any, Any]: ...
+def topo_logistic(
+    x: NDArray[np.float64],
+    order: Sequence[int],
+    alpha: float,
+    intercept: bool,
+    gap: float,
+    settings: Any,
+    callback: Any = None,
+) -> dict[Any, Any]: ...

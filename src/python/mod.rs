@@ -12,6 +12,8 @@ mod optim;
 mod project;
 mod search;
 mod shim;
+mod splitting;
+mod topo;
 mod tree;
 
 use crate::engine::{Error, threads};
@@ -78,5 +80,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     project::register(module)?;
     search::register(module)?;
     network::register(module)?;
+    splitting::register(module)?;
+    topo::register(module)?;
     tree::register(module)
 }

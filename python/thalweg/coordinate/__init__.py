@@ -5,6 +5,8 @@
 `lasso_path`, ...          the same, one function a model
 `solve_blocks`             groups of features and several tasks
 `solve_svm`, `factorize`   support vector machines; non-negative factorization
+`topo`                     directed acyclic graphs, by swaps in their order
+`BlockCoordinateTrainer`   ReLU networks by closed forms (extra: torch)
 `fractional`               ratios: fractional and parametric coordinate descent
 `Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
 =========================  ==================================================================
@@ -17,6 +19,7 @@ from typing import Any
 from thalweg.coordinate import fractional
 from thalweg.coordinate._block_path import group_lasso_path, multitask_lasso_path
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
+from thalweg.coordinate._dag import Dag, topological_order, varsortability
 from thalweg.coordinate._nmf import Factors, factorize
 from thalweg.coordinate._path import (
     CoefPath,
@@ -33,6 +36,8 @@ from thalweg.coordinate._path import (
 from thalweg.coordinate._solution import Solution
 from thalweg.coordinate._solve import solve
 from thalweg.coordinate._svm import SVMSolution, solve_svm
+from thalweg.coordinate._topo import topo
+from thalweg.coordinate._trainer import BlockCoordinateTrainer
 
 _ESTIMATORS = [
     "ElasticNet",
@@ -59,8 +64,10 @@ _ESTIMATORS = [
 ]
 
 __all__ = [
+    "BlockCoordinateTrainer",
     "BlockSolution",
     "CoefPath",
+    "Dag",
     "Factors",
     "SVMSolution",
     "Solution",
@@ -80,6 +87,9 @@ __all__ = [
     "solve",
     "solve_blocks",
     "solve_svm",
+    "topo",
+    "topological_order",
+    "varsortability",
 ]
 
 
