@@ -71,10 +71,18 @@ from thalweg.optim.clipping import (  # noqa: E402
     clip_pixels,
 )
 from thalweg.optim.fused_backward import fuse_backward, unfuse_backward  # noqa: E402
+from thalweg.optim.o2nc import O2NC  # noqa: E402
+from thalweg.optim.optex import OptEx  # noqa: E402
 from thalweg.optim.routed import Routed  # noqa: E402
+from thalweg.optim.smb import SMB  # noqa: E402
+from thalweg.optim.spider import SPIDER  # noqa: E402
 from thalweg.optim.telemetry import Reading, Telemetry  # noqa: E402
 
 __all__ = [
+    "O2NC",
+    "SMB",
+    "SPIDER",
+    "OptEx",
     "Optimizer",
     "Reading",
     "Routed",
