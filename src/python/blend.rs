@@ -91,8 +91,9 @@ fn optim_products(
     g: &Bound<'_, PyList>,
     other: &Bound<'_, PyList>,
     former: Option<&Bound<'_, PyList>>,
-) -> PyResult<Option<Vec<[f64; 5]>>> {
+) -> PyResult<Option<Vec<Vec<f64>>>> {
     let Some(rows) = rows(g, other, former)? else { return Ok(None) };
     let entries = entries(&rows);
-    Ok(Some(py.detach(|| blend::products(entries))))
+    let products = py.detach(|| blend::products(entries));
+    Ok(Some(products.iter().map(|row| row.to_vec()).collect()))
 }

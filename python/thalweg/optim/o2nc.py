@@ -1,4 +1,4 @@
-"""O2NC: an online learner chooses increments; gradients are taken at a random point on their way."""
+"""O2NC: an online learner chooses increments; gradients are those of random points on their way."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def projected_descent(
 
 
 class O2NC(Several):
-    """An online learner chooses increments; gradients are taken at a random point on their way.
+    """An online learner chooses increments; gradients are those of random points on their way.
 
-    Use it for losses that are neither smooth nor convex, where a guarantee is wanted: its output has
-    a small average of gradients close by.
+    Use it for losses that are neither smooth nor convex, where a guarantee is wanted: around its
+    output, gradients are small on average.
 
     Parameters
     ----------
@@ -88,13 +88,15 @@ class O2NC(Several):
     into `D - lr * g`, projected on the ball. D is 0 at the start of each epoch. The mean of the w
     of an epoch is at most `radius * length` from each, so the mean of their gradients certifies a
     (delta, eps)-stationary point of Goldstein's with `delta = radius * length`; finding one takes
-    of order 1 / (delta eps^3) steps. Each group is a learner of its own; those with one seed share u.
+    of order 1 / (delta eps^3) steps. Each group is a learner of its own; those with one seed share
+    u.
 
-    `step(closure)` is `probe()`, the gradients, and `update()`, which loops of another form may call
-    themselves. `eval()` puts the output into the parameters, the mean so far before the first epoch
-    has ended, and `train()` goes back. State: increment, mean, and output. A step that raises
-    changes nothing. A parameter without gradient stays. `torch.amp.GradScaler` refuses closures: use bfloat16, or unscale the gradients
-    between `probe()` and `update()`.
+    `step(closure)` is `probe()`, the gradients, and `update()`, which loops of another form may
+    call themselves. `eval()` puts the output into the parameters, the mean so far before the first
+    epoch has ended, and `train()` goes back. State, in float32 or wider: `increment`, `average`,
+    and `output`. A step that raises changes nothing. A parameter without gradient stays.
+    `torch.amp.GradScaler` refuses closures: use bfloat16, or unscale the gradients between
+    `probe()` and `update()`. `state_dict` does not hold the learner.
 
     References
     ----------
@@ -187,48 +189,49 @@ class O2NC(Several):
         Raises
         ------
         ValueError
-            If there was no probe since the last step, or a gradient is not finite.
+            If there was no probe since the last step, or an increment is not finite.
         """
         if self._probed is None:
             raise ValueError("update must follow probe(), got none since the last step; call it")
         rows = self.gathered()
-        for _, _, grads in rows:
-            finite_norm(grads)
+        # All learners first, for they may raise.
+        chosen = [self._choose(*row) for row in rows]
         probed = dict(zip((p for p in self.params() if p in self.state), self._probed))
-        for group, params, grads in rows:
-            if params:
-                self._advance(group, params, grads, probed)
-            self._count(group, params)
+        for (group, params, _), (increments, following) in zip(rows, chosen):
+            before = [probed[p] if p in probed else p.detach().clone() for p in params]
+            blend(params, increments, None, [(1.0, 1.0, 0.0)] * len(params))
+            share = 1.0 / (group["since"] + 1)
+            for p, increment in zip(params, following):
+                if p not in self.state:
+                    zeros = torch.zeros_like(p, dtype=state_dtype(p), requires_grad=False)
+                    self.state[p] = {"average": zeros}
+                self.state[p]["increment"] = increment
+            averages = [self.state[p]["average"] for p in params]
+            blend(averages, before, None, [(1.0 - share, share, 0.0)] * len(params))
+            self._count(group)
         self._probed = None
 
-    def _advance(
-        self,
-        group: dict[str, Any],
-        params: list[Tensor],
-        grads: list[Tensor],
-        probed: dict[Tensor, Tensor],
-    ) -> None:
-        new = [p for p in params if p not in self.state]
-        zeros = {p: torch.zeros_like(p, dtype=state_dtype(p), requires_grad=False) for p in new}
-        increments = [zeros[p] if p in zeros else self.state[p]["increment"] for p in params]
-        following = self._learner(increments, grads, group)
-        finite_norm(following, "increment")
+    def _choose(
+        self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Increments of this step, and those of the next."""
+        increments = [
+            self.state[p]["increment"]
+            if p in self.state
+            else torch.zeros_like(p, dtype=state_dtype(p), requires_grad=False)
+            for p in params
+        ]
+        following = self._learner(increments, grads, group) if params else []
         if len(following) != len(params):
             raise ValueError(
                 f"learner must return {len(params)} increments, got {len(following)}; return one "
                 "for each parameter"
             )
-        before = [probed[p] if p in probed else p.detach().clone() for p in params]
-        blend(params, increments, None, [(1.0, 1.0, 0.0)] * len(params))
-        share = 1.0 / (group["since"] + 1)
-        for p, increment in zip(params, following):
-            if p not in self.state:
-                self.state[p] = {"average": zeros[p]}
-            self.state[p]["increment"] = increment
-        averages = [self.state[p]["average"] for p in params]
-        blend(averages, before, None, [(1.0 - share, share, 0.0)] * len(params))
+        # Finite gradients have finite increments.
+        finite_norm(following, "increment")
+        return increments, following
 
-    def _count(self, group: dict[str, Any], params: list[Tensor]) -> None:
+    def _count(self, group: dict[str, Any]) -> None:
         group["since"] += 1
         group["steps"] += 1
         if group["since"] < group["length"]:

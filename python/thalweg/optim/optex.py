@@ -56,9 +56,9 @@ class OptEx(Wrapper):
     A step lets `base` run `workers - 1` steps ahead on estimates `ghat(z) = k(z, X) (K + noise
     I)^-1 G` from points X and gradients G that it knows, with the Matern 5/2 kernel k; takes the
     gradients at all points on the way; and steps `base` once more, with the gradient of the point
-    that is selected. The other steps from the paper's parallel part go unused there too, and are not
-    taken. With fewer than two gradients in the history a step is one of `base`. The authors claim an
-    acceleration of the order of the root of `workers`, in steps one after the other.
+    that is selected. The paper's steps from the other points go unused there too, and are not
+    taken. With fewer than two gradients in the history a step is one of `base`. The authors claim
+    an acceleration of the order of the root of `workers`, in steps one after the other.
 
     History, in main memory and float32 or wider: 2 * `history` numbers a parameter, less where
     `effective_dim` is set. A step costs about `2 * workers * history` passes over one copy of the
@@ -150,9 +150,7 @@ class OptEx(Wrapper):
             start.restore(self.base)
             raise
 
-    def _step(
-        self, start: _Snapshot, closure: Closure | None, evaluate: Evaluate | None
-    ) -> Tensor:
+    def _step(self, start: _Snapshot, closure: Closure | None, evaluate: Evaluate | None) -> Tensor:
         params = self.params()
         stages = self._ahead(start, params)
         points = [stage.values for stage in stages]

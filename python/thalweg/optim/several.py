@@ -143,7 +143,7 @@ def products(
     """
     found = _core.optim_products(g, other, former)
     if found is not None:
-        return [list(row) for row in found]
+        return found
     rows = []
     for number, (one, two) in enumerate(zip(g, other, strict=True)):
         first = one.double()

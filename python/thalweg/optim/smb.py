@@ -68,9 +68,12 @@ class SMB(Several):
     lr * |g|^2`, tested group by group with the norm of the group, all groups being tried at once.
     Otherwise, with `y = g_t - g`, tensor by tensor::
 
-        sigma = (|s| (|y| + |g| / eta) - <y, s>) / 2        n = <y, s> + 2 sigma
-        theta = n^2 - |s|^2 |y|^2                           c_g = -|s|^2 / (2 sigma)
-        c_s = c_g (-n <y, g> + |y|^2 <s, g>) / theta        c_y = c_g (-n <s, g> + |s|^2 <y, g>) / theta
+        sigma = (|s| (|y| + |g| / eta) - <y, s>) / 2
+        n = <y, s> + 2 sigma
+        theta = n^2 - |s|^2 |y|^2
+        c_g = -|s|^2 / (2 sigma)
+        c_s = c_g (-n <y, g> + |y|^2 <s, g>) / theta
+        c_y = c_g (-n <s, g> + |s|^2 <y, g>) / theta
 
     and the step is `c_s s + c_g g + c_y y`. A tensor whose gradient is zero keeps its trial step.
     SMBi undoes a trial step that failed, and takes the model step from the gradients of the next
@@ -195,11 +198,11 @@ class SMB(Several):
         if not fails or waits:
             return [None] * len(params)
         lr, eta = float(group["lr"]), group["eta"]
-        others = [g if p.grad is None else p.grad for p, g in zip(params, grads)]
+        others = _or([p.grad for p in params], grads)
         finite_norm(others)
         former = self._former(group, params, grads)
         found = products(grads, others, former)
-        return [_model(*row, lr, eta, former is None) for row in found]
+        return [_model(row, lr, eta, former is None) for row in found]
 
     def _former(
         self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor]
@@ -248,8 +251,8 @@ class SMB(Several):
         group, params, grads = row
         chosen = [weights[i] or (0.0, 0.0, 0.0) for i in modelled]
         targets = [params[i] for i in modelled]
-        others = [grads[i] if params[i].grad is None else params[i].grad for i in modelled]
         own = [grads[i] for i in modelled]
+        others = _or([params[i].grad for i in modelled], own)
         blend(targets, own, others, [(1.0, w[1], w[2]) for w in chosen])
         former = self._former(group, params, grads)
         if former is not None:
@@ -262,6 +265,11 @@ def _trials(group: dict[str, Any], params: list[Tensor], grads: list[Tensor]) ->
     return list(torch._foreach_add(params, grads, alpha=-float(group["lr"])))
 
 
+def _or(grads: list[Tensor | None], others: list[Tensor]) -> list[Tensor]:
+    """Gradients, and others where there are none."""
+    return [other if g is None else g for g, other in zip(grads, others)]
+
+
 def _fails(group: dict[str, Any], loss: Tensor, tried: float, norm: float) -> bool:
     if group["independent_batch"] and group["model_next"]:
         return True
@@ -270,9 +278,10 @@ def _fails(group: dict[str, Any], loss: Tensor, tried: float, norm: float) -> bo
 
 
 def _model(
-    gg: float, yy: float, yg: float, yh: float, gh: float, lr: float, eta: float, own: bool
+    found: list[float], lr: float, eta: float, own: bool
 ) -> tuple[float, float, float] | None:
     """Weights of h, g and g_t in the step of the model; none where there is nothing to model."""
+    gg, yy, yg, yh, gh = found
     ss, ys, sh = lr * lr * gg, -lr * yg, -lr * gh
     if ss == 0.0:
         return None
@@ -284,6 +293,11 @@ def _model(
     cs = cg / theta * (-n * yh + yy * sh)
     cy = cg / theta * (-n * sh + ss * yh)
     rest = -lr * cs - cy
+    if not math.isfinite(rest):
+        raise ValueError(
+            f"gradient must be small enough to square, got one of norm {math.sqrt(gg)}; lower the "
+            "learning rate or look at the data"
+        )
     return (0.0, rest + cg, cy) if own else (cg, rest, cy)
 
 

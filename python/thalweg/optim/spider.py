@@ -37,11 +37,11 @@ class SPIDER(Several):
 
     Notes
     -----
-    Every q steps `v` is the gradient of the large batch; in between, `v += g(x_t) - g(x_{t-1})` with
-    both gradients from the same minibatch. `x -= lr * v / |v|` with the norm over all parameters;
-    nothing moves where it is 0. For gradients smaller than eps, the theory takes q and the size of
-    a minibatch of order 1 / eps, a large batch of order 1 / eps^2, `lr` of order eps, and needs of
-    order 1 / eps^3 samples.
+    Every q steps `v` is the gradient of the large batch; in between, `v += g(x_t) - g(x_{t-1})`
+    with both gradients from the same minibatch. `x -= lr * v / |v|` with the norm over all
+    parameters; nothing moves where it is 0. For gradients smaller than eps, the theory takes q and
+    the size of a minibatch of order 1 / eps, a large batch of order 1 / eps^2, `lr` of order eps,
+    and needs of order 1 / eps^3 samples.
 
     Groups share the counter, and the large batch is due when it is for one of them; also where a
     parameter has a gradient for the first time. A parameter without gradient in a step is left out
@@ -125,7 +125,9 @@ class SPIDER(Several):
                 stepped = [p for _, owners, _ in rows for p in owners]
         if due:
             # Copies: `.grad` is the user's to change.
-            estimates = [p.grad.to(state_dtype(p), copy=True) for p in stepped if p.grad is not None]
+            estimates = [
+                p.grad.to(state_dtype(p), copy=True) for p in stepped if p.grad is not None
+            ]
             total = finite_norm(estimates)
         else:
             estimates, total = self._corrected(closure, params, stepped)
@@ -151,8 +153,8 @@ class SPIDER(Several):
         total = blend(before, grads, estimates, [_ADD] * len(stepped))
         if not math.isfinite(total):
             raise ValueError(
-                f"gradient must be finite, got differences of norm {total}; lower the learning rate "
-                "or look at the data"
+                f"gradient must be finite, got differences of norm {total}; lower the learning "
+                "rate or look at the data"
             )
         return before, total
 

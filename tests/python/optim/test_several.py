@@ -73,8 +73,10 @@ def frozen(value):
 
 
 def bits(tensor):
-    return tensor.detach().contiguous().view(torch.uint8).numpy().tobytes() if tensor.dim() else (
-        repr(tensor.item())
+    return (
+        tensor.detach().contiguous().view(torch.uint8).numpy().tobytes()
+        if tensor.dim()
+        else (repr(tensor.item()))
     )
 
 
@@ -226,8 +228,11 @@ def test_parameters_without_gradients_stay(name):
 
 @every
 def test_learns(name):
-    problem = Problem(functools.partial(METHODS[name], lr=0.1 if "OptEx" in name else 0.5)
-                      if name not in ("SPIDER", "O2NC") else METHODS[name])
+    problem = Problem(
+        functools.partial(METHODS[name], lr=0.1 if "OptEx" in name else 0.5)
+        if name not in ("SPIDER", "O2NC")
+        else METHODS[name]
+    )
     before = float(problem.loss().detach())
     for _ in range(60):
         problem.step()
@@ -294,8 +299,7 @@ def test_unusual_tensors_step_as_usual_ones(name):
         optimizer = METHODS[name]([w, scale, empty])
         for _ in range(9):
             optimizer.step(
-                lambda: (scale * w - 0.3).square().sum() + w.mul(w).mul(w).cos().sum()
-                + empty.sum()
+                lambda: (scale * w - 0.3).square().sum() + w.mul(w).mul(w).cos().sum() + empty.sum()
             )
         return np.append(w.detach().numpy().ravel(), scale.item())
 

@@ -77,7 +77,7 @@ class Oracle:
 
 
 def problem(seed=0):
-    """Cosines over a quadratic: gradients of all signs and sizes, and one tensor of zero gradient."""
+    """Cosines over a quadratic: gradients of all signs and sizes, and a tensor of none."""
     rng = np.random.default_rng(seed)
     start = [rng.standard_normal(shape) for shape in SHAPES]
     scales = [1.0, 3.0, 0.0]
