@@ -53,6 +53,7 @@ __all__ = [
     "optex_products",
     "optex_weights",
     "optim_admit",
+    "optim_ascend",
     "optim_blend",
     "optim_check",
     "optim_decode",
@@ -403,6 +404,9 @@ def optex_weights(
     factor: NDArray[np.float64], distances: NDArray[np.float64], length: float
 ) -> NDArray[np.float64]: ...
 def optim_admit(rule: str, hyper: dict[Any, Any], loss: float | None) -> None: ...
+def optim_ascend(
+    values: list[Any], params: list[Any], gradients: list[Any], factor: float, adaptive: bool
+) -> bool: ...
 def optim_blend(
     x: list[Any], a: list[Any], b: list[Any] | None, weights: Sequence[Sequence[float]]
 ) -> float | None: ...

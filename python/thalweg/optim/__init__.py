@@ -45,6 +45,13 @@ torch reference, with the same options; shards of DTensors natively where the ru
 Besides: `Routed`, several rules in one optimizer; `fuse_backward` and `unfuse_backward`, steps
 inside the backward pass; `Telemetry`, what each step did; `clip_grad_norm_`,
 `clip_grad_pixelwise_` and `clip_pixels`, clipping outside the step.
+
+Methods that ask for more than one gradient step with a closure, `optimizer.step(closure)`: a
+function that computes the loss of the same minibatch wherever the parameters are, and returns it.
+It may call `backward` itself, as one does that accumulates over micro-batches or scales its loss;
+otherwise the method does. Gradients are cleared before each call, and the parameters are where they
+were, bit for bit, when it raises. `SAM` and `GradientRegularization` wrap any optimizer, of torch's
+too; so does `OptEx`, while `SMB`, `SPIDER` and `O2NC` step by themselves.
 """
 
 from __future__ import annotations
@@ -71,17 +78,21 @@ from thalweg.optim.clipping import (  # noqa: E402
     clip_pixels,
 )
 from thalweg.optim.fused_backward import fuse_backward, unfuse_backward  # noqa: E402
+from thalweg.optim.gradient_regularization import GradientRegularization  # noqa: E402
 from thalweg.optim.o2nc import O2NC  # noqa: E402
 from thalweg.optim.optex import OptEx  # noqa: E402
 from thalweg.optim.routed import Routed  # noqa: E402
+from thalweg.optim.sam import SAM  # noqa: E402
 from thalweg.optim.smb import SMB  # noqa: E402
 from thalweg.optim.spider import SPIDER  # noqa: E402
 from thalweg.optim.telemetry import Reading, Telemetry  # noqa: E402
 
 __all__ = [
     "O2NC",
+    "SAM",
     "SMB",
     "SPIDER",
+    "GradientRegularization",
     "OptEx",
     "Optimizer",
     "Reading",

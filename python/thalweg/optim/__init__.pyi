@@ -21,6 +21,7 @@ from thalweg.optim.diffgrad import DiffGrad as DiffGrad
 from thalweg.optim.exponentiatedgradient import ExponentiatedGradient as ExponentiatedGradient
 from thalweg.optim.fused_backward import fuse_backward as fuse_backward
 from thalweg.optim.fused_backward import unfuse_backward as unfuse_backward
+from thalweg.optim.gradient_regularization import GradientRegularization as GradientRegularization
 from thalweg.optim.grams import Grams as Grams
 from thalweg.optim.gravity import Gravity as Gravity
 from thalweg.optim.lion import Lion as Lion
@@ -36,6 +37,7 @@ from thalweg.optim.radam import RAdam as RAdam
 from thalweg.optim.randomscalingsgd import RandomScalingSGD as RandomScalingSGD
 from thalweg.optim.rmsprop import RMSprop as RMSprop
 from thalweg.optim.routed import Routed as Routed
+from thalweg.optim.sam import SAM as SAM
 from thalweg.optim.schedulefreeadamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 from thalweg.optim.sgd import SGD as SGD
 from thalweg.optim.sgld import SGLD as SGLD

@@ -14,9 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
 from typing_extensions import override
 
-from thalweg.optim.whole import is_distributed
+from thalweg import _core
+from thalweg.optim.whole import full, is_distributed
 
 Closure = Callable[[], Any]
 
@@ -87,23 +89,43 @@ def away(params: Sequence[Tensor], values: Sequence[Tensor]) -> Iterator[None]:
     The parameters look at the memory of `values` meanwhile, so that nothing is copied; shards of a
     DTensor, whose memory others hold, are copied there and back.
     """
+    sharded = any(is_distributed(p) for p in params)
     # Views of the same memory, without the graph.
-    homes = [p.to_local().clone() if is_distributed(p) else p.data for p in params]
+    homes = [p.data for p in params]
+    if sharded:
+        homes = [home.clone() if is_distributed(home) else home for home in homes]
+    move = _copy if sharded else _swap
     try:
-        for p, value in zip(params, values, strict=True):
-            _move(p, value)
+        move(params, values)
         yield
     finally:
-        for p, home in zip(params, homes, strict=True):
-            _move(p, home)
+        move(params, homes)
 
 
-@torch.no_grad()
-def _move(p: Tensor, value: Tensor) -> None:
-    if is_distributed(p):
-        p.to_local().copy_(value.to_local() if is_distributed(value) else value)
-    else:
+def _swap(params: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for p, value in zip(params, values, strict=True):
         p.data = value
+
+
+def _copy(params: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    with torch.no_grad():
+        for p, value in zip(params, values, strict=True):
+            if is_distributed(p):
+                p.copy_(value)
+            else:
+                p.data = value
+
+
+@contextmanager
+def still(model: torch.nn.Module | None) -> Iterator[None]:
+    """Let a model run without changing the running statistics of its normalization layers."""
+    layers = [] if model is None else [m for m in model.modules() if isinstance(m, _NormBase)]
+    kept = [(b, b.clone()) for layer in layers for b in layer.buffers(recurse=False)]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            buffer.copy_(value)
 
 
 class Wrapper(torch.optim.Optimizer):
@@ -170,15 +192,19 @@ class Wrapper(torch.optim.Optimizer):
 
 
 def norm(tensors: Sequence[Tensor]) -> float:
-    """Euclidean norm of all elements together, in float64 where the core reaches."""
-    from thalweg import _core
+    """Euclidean norm of all elements together, in float64 where the core reaches.
 
-    if not tensors:
-        return 0.0
+    Raises
+    ------
+    TypeError
+        For sparse tensors.
+    """
     total = _core.optim_total_norm(list(tensors), 2.0)
-    if total is None:
-        total = float(torch.nn.utils.get_total_norm(tensors))
-    return total
+    if total is not None:
+        return total
+    if any(t.is_sparse for t in tensors):
+        raise TypeError("gradients must be dense, got a sparse one; pass sparse=False to the layer")
+    return float(full(torch.nn.utils.get_total_norm(tensors)))
 
 
-__all__ = ["Closure", "Wrapper", "away", "differentiate", "gradients", "look", "norm"]
+__all__ = ["Closure", "Wrapper", "away", "differentiate", "gradients", "look", "norm", "still"]

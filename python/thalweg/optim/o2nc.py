@@ -107,7 +107,7 @@ class O2NC(Several):
     --------
     >>> import torch
     >>> w = torch.nn.Parameter(torch.ones(3))
-    >>> optimizer = O2NC([w], radius=0.02, length=50, grad_bound=2.0)
+    >>> optimizer = O2NC([w], radius=0.02, length=50, grad_bound=2.0, output="last")
     >>> for _ in range(500):
     ...     loss = optimizer.step(lambda: w.abs().sum())
     >>> optimizer.eval()

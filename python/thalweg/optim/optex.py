@@ -14,6 +14,7 @@ from typing_extensions import override
 from thalweg.optim.closures import Closure, Wrapper, away, gradients, look
 from thalweg.optim.history import History
 from thalweg.optim.several import check_count, check_range, finite_norm
+from thalweg.optim.whole import is_distributed
 
 # From the values of the parameters to the loss; called from several threads at once.
 Evaluate = Callable[[list[Tensor]], Tensor]
@@ -50,6 +51,8 @@ class OptEx(Wrapper):
         If `base` is no optimizer.
     ValueError
         If an option is outside its range.
+    NotImplementedError
+        At a step, for complex or distributed parameters.
 
     Notes
     -----
@@ -143,6 +146,10 @@ class OptEx(Wrapper):
         """
         if closure is not None and evaluate is not None:
             raise TypeError("evaluate must be None where there is a closure; pass one of the two")
+        if any(p.is_complex() or is_distributed(p) for p in self.params()):
+            raise NotImplementedError(
+                "OptEx takes no complex or distributed parameters; give these to another optimizer"
+            )
         start = _Snapshot(self.base)
         try:
             return self._step(start, closure, evaluate)

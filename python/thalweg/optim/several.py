@@ -84,6 +84,11 @@ class Several(torch.optim.Optimizer):
             super().load_state_dict(state_dict)
         finally:
             handle.remove()
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                # torch adds this one to the defaults whenever a state is set.
+                if name != "differentiable":
+                    group.setdefault(name, value)
         numbers = [n for group in loaded["param_groups"] for n in group["params"]]
         for number, p in zip(numbers, self.params(), strict=True):
             for name, value in loaded["state"].get(number, {}).items():

@@ -173,6 +173,28 @@ def ddp_accumulates(rank, world, folder):
     assert_close(net.module.parameters(), other.parameters())
 
 
+def wrappers_look_together(rank, world, folder):
+    """Gradients uphill of shards and of replicas are those of the whole batch."""
+    kinds = {
+        "SAM": lambda p: optim.SAM(optim.AdamW(p, lr=0.05), rho=0.3),
+        "ASAM": lambda p: optim.SAM(optim.AdamW(p, lr=0.05), rho=0.3, adaptive=True),
+        "regularization": lambda p: optim.GradientRegularization(optim.AdamW(p, lr=0.05), 0.1, 0.2),
+    }
+    for name, make in kinds.items():
+        reference = network()
+        whole_batch = make(reference.parameters())
+        for net in (DistributedDataParallel(network()), sharded()):
+            optimizer = make(net.parameters())
+            for k in range(3):
+                optimizer.step(lambda k=k: loss(net, batch(k)[rank::world]))  # noqa: B023
+                if isinstance(net, DistributedDataParallel):
+                    whole_batch.step(lambda k=k: loss(reference, batch(k)))  # noqa: B023
+            try:
+                assert_close(whole(net), reference.parameters(), 1e-4)
+            except AssertionError as error:
+                raise AssertionError(f"{name}, {type(net).__name__}: {error}") from None
+
+
 def zero_redundancy(rank, world, folder):
     net = network()
     optimizer = ZeroRedundancyOptimizer(net.parameters(), optimizer_class=optim.AdamW, lr=0.05)
@@ -359,6 +381,7 @@ SCENARIOS = {
         ddp_objects_stay,
         ddp_communication_hook,
         ddp_accumulates,
+        wrappers_look_together,
         zero_redundancy,
         fsdp_is_one_process,
         fsdp_steps_shards_natively,

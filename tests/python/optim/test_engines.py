@@ -23,6 +23,7 @@ NAMES = [
     "ddp_objects_stay",
     "ddp_communication_hook",
     "ddp_accumulates",
+    "wrappers_look_together",
     "zero_redundancy",
     "fsdp_is_one_process",
     "fsdp_steps_shards_natively",

@@ -135,6 +135,17 @@ def test_a_step_that_raises_changes_nothing(name, fault, before):
     assert faulty.bits() == healthy.bits()
 
 
+@pytest.mark.parametrize("name", ["SMB", "SMBi", "SPIDER", "O2NC"])
+def test_an_older_checkpoint_gets_the_defaults(name):
+    problem = Problem(METHODS[name])
+    saved = problem.optimizer.state_dict()
+    for group in saved["param_groups"]:
+        for key in set(group) - {"params", "lr"}:
+            del group[key]
+    problem.optimizer.load_state_dict(saved)
+    problem.step()
+
+
 @every
 def test_gradients_that_are_not_finite_change_nothing(name):
     for call in (1, 2):
@@ -269,6 +280,13 @@ def test_a_group_may_come_later(name):
     for _ in range(12):
         problem.step()
     assert late.norm() < 2.0
+
+
+def test_complex_parameters_of_a_base_are_refused():
+    w = torch.nn.Parameter(torch.ones(2, dtype=torch.complex64))
+    optimizer = optim.OptEx(torch.optim.SGD([w], lr=0.1))
+    with pytest.raises(NotImplementedError, match="takes no complex or distributed parameters"):
+        optimizer.step(lambda: w.abs().sum())
 
 
 @pytest.mark.parametrize("name", ["SMB", "SMBi", "SPIDER", "O2NC"])
