@@ -42,6 +42,7 @@ __all__ = [
     "aggregate_trimmed_mean",
     "aggregate_upgrad",
     "coordinate_block",
+    "coordinate_fractional",
     "coordinate_nmf",
     "coordinate_path",
     "coordinate_svm",
@@ -340,6 +341,16 @@ def coordinate_block(
     start: NDArray[np.float64] | None = None,
     callback: Any = None,
 ) -> list[Any]: ...
+def coordinate_fractional(
+    numerator: Any,
+    denominator: Any,
+    x0: NDArray[np.float64],
+    l1: float,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    settings: Any,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
 def coordinate_nmf(
     x: Any,
     xt: Any,

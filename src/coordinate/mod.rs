@@ -8,9 +8,11 @@
 //! | [`solver`] | working sets, screening, acceleration, certificates; blocks of features and tasks |
 //! | [`svm`] | linear support vector machines, in the dual |
 //! | [`nmf`] | non-negative matrix factorization |
+//! | [`fractional`] | ratios: fractional and parametric coordinate descent |
 
 pub mod datafit;
 pub mod design;
+pub mod fractional;
 pub mod nmf;
 pub mod penalty;
 pub mod solver;

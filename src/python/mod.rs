@@ -6,6 +6,7 @@ mod array;
 mod blend;
 mod clip;
 mod coordinate;
+mod fractional;
 mod gather;
 mod network;
 mod optex;
@@ -74,6 +75,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate_rows::register(module)?;
     coordinate::register(module)?;
     blend::register(module)?;
+    fractional::register(module)?;
     clip::register(module)?;
     optex::register(module)?;
     optim::register(module)?;

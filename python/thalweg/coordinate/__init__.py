@@ -5,6 +5,7 @@
 `lasso_path`, ...          the same, one function a model
 `solve_blocks`             groups of features and several tasks
 `solve_svm`, `factorize`   support vector machines; non-negative factorization
+`fractional`               ratios: fractional and parametric coordinate descent
 `Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
 =========================  ==================================================================
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.coordinate import fractional
 from thalweg.coordinate._block_path import group_lasso_path, multitask_lasso_path
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
 from thalweg.coordinate._nmf import Factors, factorize
@@ -65,6 +67,7 @@ __all__ = [
     "alpha_grid",
     "enet_path",
     "factorize",
+    "fractional",
     "group_lasso_path",
     "huber_path",
     "lasso_path",

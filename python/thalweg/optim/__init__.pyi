@@ -18,13 +18,17 @@ from thalweg.optim.clipping import clip_pixels as clip_pixels
 from thalweg.optim.curlsgd import CurlSGD as CurlSGD
 from thalweg.optim.dalelangevin import DaleLangevin as DaleLangevin
 from thalweg.optim.diffgrad import DiffGrad as DiffGrad
+from thalweg.optim.drift import drift_regularized as drift_regularized
+from thalweg.optim.drift import drift_regularized_game as drift_regularized_game
 from thalweg.optim.exponentiatedgradient import ExponentiatedGradient as ExponentiatedGradient
 from thalweg.optim.fused_backward import fuse_backward as fuse_backward
 from thalweg.optim.fused_backward import unfuse_backward as unfuse_backward
 from thalweg.optim.gradient_regularization import GradientRegularization as GradientRegularization
+from thalweg.optim.gradient_sliding import GradientSliding as GradientSliding
 from thalweg.optim.grams import Grams as Grams
 from thalweg.optim.gravity import Gravity as Gravity
 from thalweg.optim.lion import Lion as Lion
+from thalweg.optim.model_based import ModelBased as ModelBased
 from thalweg.optim.muon import Muon as Muon
 from thalweg.optim.nadam import NAdam as NAdam
 from thalweg.optim.normalizedgd import NormalizedGD as NormalizedGD
@@ -33,7 +37,9 @@ from thalweg.optim.optex import OptEx as OptEx
 from thalweg.optim.optimisticamsgrad import OptimisticAMSGrad as OptimisticAMSGrad
 from thalweg.optim.optimizer import Optimizer as Optimizer
 from thalweg.optim.precision import dequantize as dequantize
+from thalweg.optim.proxy_prox import ProxyProx as ProxyProx
 from thalweg.optim.radam import RAdam as RAdam
+from thalweg.optim.radius_reading import RadiusReading as RadiusReading
 from thalweg.optim.randomscalingsgd import RandomScalingSGD as RandomScalingSGD
 from thalweg.optim.rmsprop import RMSprop as RMSprop
 from thalweg.optim.routed import Routed as Routed
@@ -42,6 +48,7 @@ from thalweg.optim.schedulefreeadamw import ScheduleFreeAdamW as ScheduleFreeAda
 from thalweg.optim.sgd import SGD as SGD
 from thalweg.optim.sgld import SGLD as SGLD
 from thalweg.optim.smb import SMB as SMB
+from thalweg.optim.softmax_radius import SoftmaxRadius as SoftmaxRadius
 from thalweg.optim.spider import SPIDER as SPIDER
 from thalweg.optim.telemetry import Reading as Reading
 from thalweg.optim.telemetry import Telemetry as Telemetry
