@@ -48,13 +48,20 @@ __all__ = [
     "coordinate_svm",
     "get_num_threads",
     "oblique_tree_train",
+    "optex_distances",
+    "optex_factor",
+    "optex_length",
+    "optex_products",
+    "optex_weights",
     "optim_admit",
     "optim_ascend",
+    "optim_blend",
     "optim_check",
     "optim_decode",
     "optim_dither",
     "optim_encode",
     "optim_normal",
+    "optim_products",
     "optim_rules",
     "optim_scale",
     "optim_states",
@@ -403,10 +410,28 @@ def oblique_tree_train(
     decay: float,
     seed: int,
 ) -> tuple[Any, float, int, bool]: ...
+def optex_distances(block: Any, point: Any, out: NDArray[np.float64]) -> None: ...
+def optex_factor(
+    distances: NDArray[np.float64], length: float, noise: float
+) -> NDArray[np.float64]: ...
+def optex_length(
+    distances: NDArray[np.float64],
+    gramian: NDArray[np.float64],
+    held: int,
+    candidates: NDArray[np.float64],
+    noise: float,
+) -> float | None: ...
+def optex_products(block: Any, point: Any, out: NDArray[np.float64]) -> None: ...
+def optex_weights(
+    factor: NDArray[np.float64], distances: NDArray[np.float64], length: float
+) -> NDArray[np.float64]: ...
 def optim_admit(rule: str, hyper: dict[Any, Any], loss: float | None) -> None: ...
 def optim_ascend(
     values: list[Any], params: list[Any], gradients: list[Any], factor: float, adaptive: bool
 ) -> bool: ...
+def optim_blend(
+    x: list[Any], a: list[Any], b: list[Any] | None, weights: Sequence[Sequence[float]]
+) -> float | None: ...
 def optim_check(rule: str, hyper: dict[Any, Any], on_nonfinite: str) -> None: ...
 def optim_decode(
     codes: NDArray[np.uint8], scales: NDArray[np.float32], values: NDArray[np.float32]
@@ -416,6 +441,9 @@ def optim_encode(
     values: NDArray[np.float32], codes: NDArray[np.uint8], scales: NDArray[np.float32]
 ) -> None: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
+def optim_products(
+    g: list[Any], other: list[Any], former: list[Any] | None = None
+) -> list[list[float]] | None: ...
 def optim_rules() -> list[Any]: ...
 def optim_scale(gradients: list[Any], factor: float) -> bool: ...
 def optim_states(rule: str, hyper: dict[Any, Any]) -> list[tuple[str, str, float, int]]: ...

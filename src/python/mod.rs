@@ -3,11 +3,13 @@
 mod aggregate;
 mod aggregate_rows;
 mod array;
+mod blend;
 mod clip;
 mod coordinate;
 mod fractional;
 mod gather;
 mod network;
+mod optex;
 mod optim;
 mod project;
 mod search;
@@ -74,8 +76,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate::register(module)?;
     aggregate_rows::register(module)?;
     coordinate::register(module)?;
+    blend::register(module)?;
     fractional::register(module)?;
     clip::register(module)?;
+    optex::register(module)?;
     optim::register(module)?;
     project::register(module)?;
     search::register(module)?;

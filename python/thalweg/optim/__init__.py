@@ -51,8 +51,9 @@ function that computes the loss of the same minibatch wherever the parameters ar
 It may call `backward` itself, as one does that accumulates over micro-batches or scales its loss;
 otherwise the method does. Gradients are cleared before each call, and the parameters are where they
 were, bit for bit, when it raises. `SAM` and `GradientRegularization` wrap any optimizer, of torch's
-too. `ProxyProx` and `GradientSliding` take two closures, a dear and a cheap one; `ModelBased`
-stands steps that are too long.
+too, and so does `OptEx`; `SMB`, `SPIDER` and `O2NC` step by themselves. `ProxyProx` and
+`GradientSliding` take two closures, a dear and a cheap one; `ModelBased` stands steps that are too
+long.
 """
 
 from __future__ import annotations
@@ -83,18 +84,26 @@ from thalweg.optim.fused_backward import fuse_backward, unfuse_backward  # noqa:
 from thalweg.optim.gradient_regularization import GradientRegularization  # noqa: E402
 from thalweg.optim.gradient_sliding import GradientSliding  # noqa: E402
 from thalweg.optim.model_based import ModelBased  # noqa: E402
+from thalweg.optim.o2nc import O2NC  # noqa: E402
+from thalweg.optim.optex import OptEx  # noqa: E402
 from thalweg.optim.proxy_prox import ProxyProx  # noqa: E402
 from thalweg.optim.radius_reading import RadiusReading  # noqa: E402
 from thalweg.optim.routed import Routed  # noqa: E402
 from thalweg.optim.sam import SAM  # noqa: E402
+from thalweg.optim.smb import SMB  # noqa: E402
 from thalweg.optim.softmax_radius import SoftmaxRadius  # noqa: E402
+from thalweg.optim.spider import SPIDER  # noqa: E402
 from thalweg.optim.telemetry import Reading, Telemetry  # noqa: E402
 
 __all__ = [
+    "O2NC",
     "SAM",
+    "SMB",
+    "SPIDER",
     "GradientRegularization",
     "GradientSliding",
     "ModelBased",
+    "OptEx",
     "Optimizer",
     "ProxyProx",
     "RadiusReading",

@@ -32,6 +32,8 @@ from thalweg.optim.model_based import ModelBased as ModelBased
 from thalweg.optim.muon import Muon as Muon
 from thalweg.optim.nadam import NAdam as NAdam
 from thalweg.optim.normalizedgd import NormalizedGD as NormalizedGD
+from thalweg.optim.o2nc import O2NC as O2NC
+from thalweg.optim.optex import OptEx as OptEx
 from thalweg.optim.optimisticamsgrad import OptimisticAMSGrad as OptimisticAMSGrad
 from thalweg.optim.optimizer import Optimizer as Optimizer
 from thalweg.optim.precision import dequantize as dequantize
@@ -45,7 +47,9 @@ from thalweg.optim.sam import SAM as SAM
 from thalweg.optim.schedulefreeadamw import ScheduleFreeAdamW as ScheduleFreeAdamW
 from thalweg.optim.sgd import SGD as SGD
 from thalweg.optim.sgld import SGLD as SGLD
+from thalweg.optim.smb import SMB as SMB
 from thalweg.optim.softmax_radius import SoftmaxRadius as SoftmaxRadius
+from thalweg.optim.spider import SPIDER as SPIDER
 from thalweg.optim.telemetry import Reading as Reading
 from thalweg.optim.telemetry import Telemetry as Telemetry
 from thalweg.optim.triplemomentum import TripleMomentum as TripleMomentum
