@@ -42,18 +42,26 @@ __all__ = [
     "aggregate_trimmed_mean",
     "aggregate_upgrad",
     "coordinate_block",
+    "coordinate_fractional",
     "coordinate_nmf",
     "coordinate_path",
     "coordinate_svm",
     "get_num_threads",
     "oblique_tree_train",
+    "optex_distances",
+    "optex_factor",
+    "optex_length",
+    "optex_products",
+    "optex_weights",
     "optim_admit",
     "optim_ascend",
+    "optim_blend",
     "optim_check",
     "optim_decode",
     "optim_dither",
     "optim_encode",
     "optim_normal",
+    "optim_products",
     "optim_rules",
     "optim_scale",
     "optim_states",
@@ -70,7 +78,18 @@ __all__ = [
     "project_sinkhorn",
     "project_sinkhorn_pull",
     "set_num_threads",
+    "splitting_activation_f32",
+    "splitting_activation_f64",
+    "splitting_hidden_f32",
+    "splitting_hidden_f64",
+    "splitting_output_f32",
+    "splitting_output_f64",
+    "splitting_relu_prox",
     "stay_alone",
+    "topo_global",
+    "topo_linear",
+    "topo_local",
+    "topo_logistic",
 ]
 
 @final
@@ -334,6 +353,16 @@ def coordinate_block(
     start: NDArray[np.float64] | None = None,
     callback: Any = None,
 ) -> list[Any]: ...
+def coordinate_fractional(
+    numerator: Any,
+    denominator: Any,
+    x0: NDArray[np.float64],
+    l1: float,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    settings: Any,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
 def coordinate_nmf(
     x: Any,
     xt: Any,
@@ -382,10 +411,28 @@ def oblique_tree_train(
     decay: float,
     seed: int,
 ) -> tuple[Any, float, int, bool]: ...
+def optex_distances(block: Any, point: Any, out: NDArray[np.float64]) -> None: ...
+def optex_factor(
+    distances: NDArray[np.float64], length: float, noise: float
+) -> NDArray[np.float64]: ...
+def optex_length(
+    distances: NDArray[np.float64],
+    gramian: NDArray[np.float64],
+    held: int,
+    candidates: NDArray[np.float64],
+    noise: float,
+) -> float | None: ...
+def optex_products(block: Any, point: Any, out: NDArray[np.float64]) -> None: ...
+def optex_weights(
+    factor: NDArray[np.float64], distances: NDArray[np.float64], length: float
+) -> NDArray[np.float64]: ...
 def optim_admit(rule: str, hyper: dict[Any, Any], loss: float | None) -> None: ...
 def optim_ascend(
     values: list[Any], params: list[Any], gradients: list[Any], factor: float, adaptive: bool
 ) -> bool: ...
+def optim_blend(
+    x: list[Any], a: list[Any], b: list[Any] | None, weights: Sequence[Sequence[float]]
+) -> float | None: ...
 def optim_check(rule: str, hyper: dict[Any, Any], on_nonfinite: str) -> None: ...
 def optim_decode(
     codes: NDArray[np.uint8], scales: NDArray[np.float32], values: NDArray[np.float32]
@@ -395,6 +442,9 @@ def optim_encode(
     values: NDArray[np.float32], codes: NDArray[np.uint8], scales: NDArray[np.float32]
 ) -> None: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
+def optim_products(
+    g: list[Any], other: list[Any], former: list[Any] | None = None
+) -> list[list[float]] | None: ...
 def optim_rules() -> list[Any]: ...
 def optim_scale(gradients: list[Any], factor: float) -> bool: ...
 def optim_states(rule: str, hyper: dict[Any, Any]) -> list[tuple[str, str, float, int]]: ...
@@ -466,4 +516,77 @@ def project_sinkhorn_pull(
     b_out: NDArray[np.float64],
 ) -> None: ...
 def set_num_threads(n: int) -> None: ...
+def splitting_activation_f32(
+    t: NDArray[np.float32],
+    v: NDArray[np.float32],
+    u: NDArray[np.float32],
+    skip: NDArray[np.float32] | None,
+    next: tuple[NDArray[np.float32], NDArray[np.float32], bool] | None,
+    row: NDArray[np.float32],
+    strengths: Sequence[float],
+) -> float: ...
+def splitting_activation_f64(
+    t: NDArray[np.float64],
+    v: NDArray[np.float64],
+    u: NDArray[np.float64],
+    skip: NDArray[np.float64] | None,
+    next: tuple[NDArray[np.float64], NDArray[np.float64], bool] | None,
+    row: NDArray[np.float64],
+    strengths: Sequence[float],
+) -> float: ...
+def splitting_hidden_f32(
+    z: NDArray[np.float32],
+    u: NDArray[np.float32],
+    v: NDArray[np.float32],
+    skip: NDArray[np.float32] | None,
+    bias: NDArray[np.float32],
+    strengths: Sequence[float],
+) -> None: ...
+def splitting_hidden_f64(
+    z: NDArray[np.float64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    skip: NDArray[np.float64] | None,
+    bias: NDArray[np.float64],
+    strengths: Sequence[float],
+) -> None: ...
+def splitting_output_f32(
+    z: NDArray[np.float32],
+    u: NDArray[np.float32],
+    v: NDArray[np.float32],
+    y: NDArray[np.float32],
+    skip: NDArray[np.float32] | None,
+    bias: NDArray[np.float32],
+    strengths: Sequence[float],
+) -> None: ...
+def splitting_output_f64(
+    z: NDArray[np.float64],
+    u: NDArray[np.float64],
+    v: NDArray[np.float64],
+    y: NDArray[np.float64],
+    skip: NDArray[np.float64] | None,
+    bias: NDArray[np.float64],
+    strengths: Sequence[float],
+) -> None: ...
+def splitting_relu_prox(
+    a: NDArray[np.float64], c: NDArray[np.float64], g: float
+) -> NDArray[np.float64]: ...
 def stay_alone(alone: bool) -> None: ...
+def topo_global(
+    order: Sequence[int], score: Any, settings: Any, callback: Any = None
+) -> dict[Any, Any]: ...
+def topo_linear(
+    x: NDArray[np.float64], order: Sequence[int], ridge: float, settings: Any, callback: Any = None
+) -> dict[Any, Any]: ...
+def topo_local(
+    order: Sequence[int], score: Any, settings: Any, callback: Any = None
+) -> dict[Any, Any]: ...
+def topo_logistic(
+    x: NDArray[np.float64],
+    order: Sequence[int],
+    alpha: float,
+    intercept: bool,
+    gap: float,
+    settings: Any,
+    callback: Any = None,
+) -> dict[Any, Any]: ...

@@ -11,6 +11,7 @@ _EXTRA = {
     "scipy": "sklearn",
     "matplotlib": "plot",
     "matplotlib.pyplot": "plot",
+    "networkx": "graph",
     "click": "cli",
     "rich": "cli",
     "tqdm": "cli",

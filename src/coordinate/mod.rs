@@ -8,10 +8,16 @@
 //! | [`solver`] | working sets, screening, acceleration, certificates; blocks of features and tasks |
 //! | [`svm`] | linear support vector machines, in the dual |
 //! | [`nmf`] | non-negative matrix factorization |
+//! | [`splitting`] | blocks of a ReLU network, split at every layer |
+//! | [`topo`] | directed acyclic graphs, by swaps in an order |
+//! | [`fractional`] | ratios: fractional and parametric coordinate descent |
 
 pub mod datafit;
 pub mod design;
+pub mod fractional;
 pub mod nmf;
 pub mod penalty;
 pub mod solver;
+pub mod splitting;
 pub mod svm;
+pub mod topo;

@@ -12,11 +12,13 @@
 //! # Ok::<(), thalweg::Error>(())
 //! ```
 
+pub mod blend;
 pub mod clip;
 pub mod geometry;
 pub mod hyper;
 pub mod modifiers;
 pub mod observe;
+pub mod optex;
 pub mod precision;
 mod prelude;
 pub mod rule;

@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 
 /// A Jacobian block of either type.
 #[derive(FromPyObject)]
-enum Block<'py> {
+pub enum Block<'py> {
     Single(PyReadonlyArray2<'py, f32>),
     Double(PyReadonlyArray2<'py, f64>),
 }
@@ -32,7 +32,9 @@ enum Matrix<'py> {
 }
 
 /// The rows of a block whose columns are contiguous.
-fn rows<'a, F: numpy::Element + Float>(block: &'a PyReadonlyArray2<'_, F>) -> Result<Vec<&'a [F]>> {
+pub fn rows<'a, F: numpy::Element + Float>(
+    block: &'a PyReadonlyArray2<'_, F>,
+) -> Result<Vec<&'a [F]>> {
     let mut view = block.as_array();
     let columns_contiguous = Error::Unsupported {
         what: "a Jacobian with strided columns".into(),
@@ -47,7 +49,7 @@ fn rows<'a, F: numpy::Element + Float>(block: &'a PyReadonlyArray2<'_, F>) -> Re
     Ok(rows)
 }
 
-fn same_type() -> PyErr {
+pub fn same_type() -> PyErr {
     let fix = "give it the dtype of the Jacobian";
     Error::kind("out", "of the dtype of the Jacobian", "another dtype", fix).into()
 }

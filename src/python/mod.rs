@@ -3,14 +3,19 @@
 mod aggregate;
 mod aggregate_rows;
 mod array;
+mod blend;
 mod clip;
 mod coordinate;
+mod fractional;
 mod gather;
 mod network;
+mod optex;
 mod optim;
 mod project;
 mod search;
 mod shim;
+mod splitting;
+mod topo;
 mod tree;
 
 use crate::engine::{Error, threads};
@@ -71,10 +76,15 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate::register(module)?;
     aggregate_rows::register(module)?;
     coordinate::register(module)?;
+    blend::register(module)?;
+    fractional::register(module)?;
     clip::register(module)?;
+    optex::register(module)?;
     optim::register(module)?;
     project::register(module)?;
     search::register(module)?;
     network::register(module)?;
+    splitting::register(module)?;
+    topo::register(module)?;
     tree::register(module)
 }

@@ -5,6 +5,9 @@
 `lasso_path`, ...          the same, one function a model
 `solve_blocks`             groups of features and several tasks
 `solve_svm`, `factorize`   support vector machines; non-negative factorization
+`topo`                     directed acyclic graphs, by swaps in their order
+`BlockCoordinateTrainer`   ReLU networks by closed forms (extra: torch)
+`fractional`               ratios: fractional and parametric coordinate descent
 `Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
 =========================  ==================================================================
 """
@@ -13,8 +16,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.coordinate import fractional
 from thalweg.coordinate._block_path import group_lasso_path, multitask_lasso_path
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
+from thalweg.coordinate._dag import Dag, topological_order, varsortability
 from thalweg.coordinate._nmf import Factors, factorize
 from thalweg.coordinate._path import (
     CoefPath,
@@ -31,6 +36,8 @@ from thalweg.coordinate._path import (
 from thalweg.coordinate._solution import Solution
 from thalweg.coordinate._solve import solve
 from thalweg.coordinate._svm import SVMSolution, solve_svm
+from thalweg.coordinate._topo import topo
+from thalweg.coordinate._trainer import BlockCoordinateTrainer
 
 _ESTIMATORS = [
     "ElasticNet",
@@ -57,14 +64,17 @@ _ESTIMATORS = [
 ]
 
 __all__ = [
+    "BlockCoordinateTrainer",
     "BlockSolution",
     "CoefPath",
+    "Dag",
     "Factors",
     "SVMSolution",
     "Solution",
     "alpha_grid",
     "enet_path",
     "factorize",
+    "fractional",
     "group_lasso_path",
     "huber_path",
     "lasso_path",
@@ -77,6 +87,9 @@ __all__ = [
     "solve",
     "solve_blocks",
     "solve_svm",
+    "topo",
+    "topological_order",
+    "varsortability",
 ]
 
 
