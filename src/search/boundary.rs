@@ -69,11 +69,11 @@ impl Boundary {
     /// Brings the centre of a search back.
     pub fn clip(&self, x: &mut [f64]) {
         if self.rule != Rule::Transform {
-            self.into_box(x);
+            self.confine(x);
         }
     }
 
-    fn into_box(&self, x: &mut [f64]) {
+    fn confine(&self, x: &mut [f64]) {
         for ((x, low), high) in x.iter_mut().zip(&self.low).zip(&self.high) {
             *x = x.max(*low).min(*high);
         }
@@ -94,12 +94,12 @@ impl Boundary {
                 (false, false) => *u,
             };
         }
-        self.into_box(u);
+        self.confine(u);
     }
 
     /// The inverse of [`Boundary::outer`]; what lies outside is clipped first.
     pub fn inner(&self, x: &mut [f64]) {
-        self.into_box(x);
+        self.confine(x);
         for (i, x) in x.iter_mut().enumerate() {
             *x = self.inner_one(i, *x);
         }

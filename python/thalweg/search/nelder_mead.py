@@ -55,7 +55,8 @@ class NelderMead(Around):
     Notes
     -----
     A step asks what can be asked: the d + 1 vertices of the first simplex, one trial point, the d
-    vertices of a shrink; `population` changes with it. `seed` matters for "resample" alone.
+    vertices of a shrink; `population` changes with it. `seed` matters for "resample" alone. Within
+    bounds prefer "transform" beyond ten coordinates: it does not fold the simplex at a side.
     Memory O(d^2), time O(d^2) a move.
 
     References
