@@ -1,11 +1,10 @@
 """NelderMead against scipy, point by point, and against a replay within bounds."""
 
-import draws
-import functions
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import draws, functions
 
 from thalweg.search import NelderMead, minimize
 

@@ -1,11 +1,10 @@
 """ParticleSwarm against a replay, draw by draw, and what it reaches."""
 
-import draws
-import functions
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import draws, functions
 
 from thalweg.search import ParticleSwarm, minimize
 

@@ -1,11 +1,10 @@
 """RandomSearch against a replay, draw by draw, and the law of its draws."""
 
-import draws
-import functions
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import draws, functions
 
 from thalweg.search import RandomSearch, minimize
 

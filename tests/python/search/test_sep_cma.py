@@ -1,11 +1,10 @@
 """SepCMA against the update of the paper, written out in numpy, and what it reaches."""
 
-import draws
-import functions
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from search import draws, functions
 
 from thalweg.search import SepCMA, minimize
 
