@@ -8,6 +8,7 @@
 //! | [`solver`] | working sets, screening, acceleration, certificates; blocks of features and tasks |
 //! | [`svm`] | linear support vector machines, in the dual |
 //! | [`nmf`] | non-negative matrix factorization |
+//! | [`wasserstein_cp`] | dictionaries of rank-one distributions, in the dual of transport |
 
 pub mod datafit;
 pub mod design;
@@ -15,3 +16,4 @@ pub mod nmf;
 pub mod penalty;
 pub mod solver;
 pub mod svm;
+pub mod wasserstein_cp;

@@ -12,6 +12,7 @@ mod project;
 mod search;
 mod shim;
 mod tree;
+mod wasserstein_cp;
 
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
@@ -76,5 +77,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     project::register(module)?;
     search::register(module)?;
     network::register(module)?;
-    tree::register(module)
+    tree::register(module)?;
+    wasserstein_cp::register(module)
 }
