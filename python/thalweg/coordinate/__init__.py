@@ -5,6 +5,8 @@
 `lasso_path`, ...          the same, one function a model
 `solve_blocks`             groups of features and several tasks
 `solve_svm`, `factorize`   support vector machines; non-negative factorization
+`bcd_pr`, `cyclic_bcd`     any smooth function of several blocks (`CyclicBCD` in torch)
+`wasserstein_cp`           dictionaries of rank-one distributions, under transport
 `Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
 =========================  ==================================================================
 """
@@ -13,8 +15,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.coordinate._bcd_pr import bcd_pr
 from thalweg.coordinate._block_path import group_lasso_path, multitask_lasso_path
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
+from thalweg.coordinate._cyclic_bcd import cyclic_bcd
+from thalweg.coordinate._descent import Descent
 from thalweg.coordinate._nmf import Factors, factorize
 from thalweg.coordinate._path import (
     CoefPath,
@@ -31,6 +36,10 @@ from thalweg.coordinate._path import (
 from thalweg.coordinate._solution import Solution
 from thalweg.coordinate._solve import solve
 from thalweg.coordinate._svm import SVMSolution, solve_svm
+from thalweg.coordinate._wasserstein_cp import Dictionary, wasserstein_cp
+
+# With torch (extra: torch), by module.
+_TORCH = {"AlternatingCD": "alternating", "CyclicBCD": "cyclic"}
 
 _ESTIMATORS = [
     "ElasticNet",
@@ -59,10 +68,14 @@ _ESTIMATORS = [
 __all__ = [
     "BlockSolution",
     "CoefPath",
+    "Descent",
+    "Dictionary",
     "Factors",
     "SVMSolution",
     "Solution",
     "alpha_grid",
+    "bcd_pr",
+    "cyclic_bcd",
     "enet_path",
     "factorize",
     "group_lasso_path",
@@ -77,6 +90,7 @@ __all__ = [
     "solve",
     "solve_blocks",
     "solve_svm",
+    "wasserstein_cp",
 ]
 
 
@@ -89,8 +103,12 @@ def __getattr__(name: str) -> Any:
         from thalweg.coordinate import estimators
 
         return getattr(estimators, name)
+    if name in _TORCH:
+        from importlib import import_module
+
+        return getattr(import_module(f"thalweg.coordinate.{_TORCH[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_ESTIMATORS])
+    return sorted([*__all__, *_ESTIMATORS, *_TORCH])
