@@ -123,9 +123,13 @@ def steps_text(steps):
     """Text of the stub of `thalweg.steps`, whose classes are made from the registry."""
     kinds = {float: "float", bool: "bool", str: "str", type(None): "float | None"}
     lines = ["# Written by `make stubs`; do not edit.", ""]
-    lines.append("from thalweg.steps.precision import dequantize as dequantize")
-    lines.append("from thalweg.steps.rule import Rule as Rule")
-    for name in rule_names(steps):
+    rules = rule_names(steps)
+    lines += [
+        f"from {getattr(steps, name).__module__} import {name} as {name}"
+        for name in steps.__all__
+        if name not in rules
+    ]
+    for name in rules:
         cls = getattr(steps, name)
         lines += [f"class {name}(Rule):", "    def __init__(", "        self,"]
         star = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -75,8 +76,37 @@ def _torch_muon(params: list[Tensor]) -> Callable[[], object]:
     return run
 
 
+def _given(params: list[Tensor]) -> Callable[[], float]:
+    """A closure that only puts the same gradients back: what is left is the optimizer's part."""
+    gradients = [p.grad for p in params]
+
+    def closure() -> float:
+        for p, g in zip(params, gradients, strict=True):
+            p.grad = g
+        return 1.0
+
+    return closure
+
+
+def _sam(params: list[Tensor]) -> Callable[[], object]:
+    return partial(ours.SAM(ours.AdamW(params, lr=LR), rho=LR).step, _given(params))
+
+
+def _foreign_sam(fused: bool, params: list[Tensor]) -> Callable[[], object]:
+    from pytorch_optimizer import SAM
+
+    optimizer = SAM(params, torch.optim.AdamW, rho=LR, lr=LR, fused=fused)
+    closure = _given(params)
+
+    def run() -> None:
+        closure()
+        optimizer.step(closure)
+
+    return run
+
+
 def cases(large: bool) -> list[Case]:
-    """Rows 13 and 18, and clip_grad_norm_ beside row 5."""
+    """Rows 13, 14 and 18, SAM in row 15, and clip_grad_norm_ beside row 5."""
     mine, torchs = ours.clip_grad_norm_, torch.nn.utils.clip_grad_norm_
     # Both sides move the same bytes where they clip.
     limits = ((1.0, 1.0), (0.7, 0.7))
@@ -90,6 +120,16 @@ def cases(large: bool) -> list[Case]:
     found.append(Case(13, "Lion cautious", "W1", "pytorch_optimizer", *lion, 20, *limits))
     adamw = our("AdamW", mask="cautious", mask_scale="count_plus_one"), _cautious_adamw
     found.append(Case(13, "AdamW cautious", "W1", "loop of torch", *adamw, 28, *limits))
+    for row, workload, fused, must, stretch in (
+        (14, "W1", True, 0.25, 0.17),
+        (15, "W4", True, 0.10, 0.05),
+        (15, "W4", False, 0.10, 0.05),
+    ):
+        peer = f"pytorch_optimizer, {'fused' if fused else 'plain'} AdamW"
+        sam = _sam, partial(_foreign_sam, fused)
+        limits = (must, must), (stretch, stretch)
+        found.append(Case(row, "SAM AdamW", workload, peer, *sam, 48, *limits))
+    limits = ((1.0, 1.0), (0.85, 0.85))
     muon = our("Muon"), _torch_muon
     limits = ((1.0, 1.0), (0.85, 0.85))
     workload = "W3 hidden" if large else "W3 block"

@@ -9,9 +9,11 @@
 //! | [`svm`] | linear support vector machines, in the dual |
 //! | [`nmf`] | non-negative matrix factorization |
 //! | [`wasserstein_cp`] | dictionaries of rank-one distributions, in the dual of transport |
+//! | [`fractional`] | ratios: fractional and parametric coordinate descent |
 
 pub mod datafit;
 pub mod design;
+pub mod fractional;
 pub mod nmf;
 pub mod penalty;
 pub mod solver;

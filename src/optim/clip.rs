@@ -1,6 +1,6 @@
-//! Norms of a list of gradients, and scaling the list: what clipping by a norm takes.
+//! Norms of a list of gradients, scaling the list, and a look uphill along it.
 //!
-//! Both are one pass over memory. Norms accumulate in f64, in an order that does not depend on the
+//! Each is one pass over memory. Norms accumulate in f64, in an order that does not depend on the
 //! number of threads.
 
 use crate::engine::pass::{self, Access, Entry, States, Stretch};
@@ -111,6 +111,56 @@ fn multiply<F: Float>(x: &mut [F], factor: f64) {
     simd::dispatch(Multiply(x, factor));
 }
 
+/// A point beside that of `params`: `value = param + factor * gradient`, in place of `value`;
+/// `adaptive`, the gradient counts times the square of the parameter.
+pub struct Ascent<'a> {
+    /// What is written.
+    pub value: Tensor<'a>,
+    /// Where to start from; not changed.
+    pub param: Tensor<'a>,
+    /// Where to go.
+    pub gradient: View<'a>,
+}
+
+/// Writes the values of all `tensors`, each equally long in its three parts.
+pub fn ascend(tensors: Vec<Ascent<'_>>, factor: f64, adaptive: bool) {
+    let chunks = pass::chunks(tensors.iter().map(|tensor| tensor.value.len()));
+    let double: Vec<bool> = tensors.iter().map(|t| t.value.dtype() == Dtype::F64).collect();
+    let entry = |Ascent { value, param, gradient }| {
+        let state = States::from_iter([param]);
+        Lone(Entry { x: value, g: gradient, state, direction: None })
+    };
+    let mut entries: Vec<Lone<'_>> = tensors.into_iter().map(entry).collect();
+    pass::run(&mut entries, &chunks, Access::Write, |stretch| {
+        if double[stretch.entry()] {
+            ascend_stretch::<f64>(&stretch, factor, adaptive);
+        } else {
+            ascend_stretch::<f32>(&stretch, factor, adaptive);
+        }
+    });
+}
+
+fn ascend_stretch<F: Float>(stretch: &Stretch<'_, '_>, factor: f64, adaptive: bool) {
+    struct Add<'a, F>(&'a mut [F], &'a [F], &'a [F], f64, bool);
+    impl<F: Float> Kernel for Add<'_, F> {
+        type Output = ();
+        #[inline(always)]
+        fn run(self) {
+            let Self(value, param, gradient, factor, adaptive) = self;
+            let factor = Lane::<F>::of(factor);
+            for ((value, &param), &gradient) in value.iter_mut().zip(param).zip(gradient) {
+                let (param, gradient) = (Lane(param), Lane(gradient));
+                let step = factor * gradient;
+                let step = if adaptive { step * (param * param) } else { step };
+                *value = (param + step).0;
+            }
+        }
+    }
+    stretch.parts::<F>(|part| {
+        simd::dispatch(Add(part.x, &*part.state[0], part.g, factor, adaptive));
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +204,26 @@ mod tests {
         assert!(a.iter().enumerate().all(|(i, &x)| x == i as f32 * 0.3f32));
         assert_eq!(b, [1.0 / 3.0 * 0.3; 3]);
         assert_eq!(c, [bf16::from_f32(3.0 * 0.3f32); 5]);
+    }
+
+    #[test]
+    fn ascent_goes_uphill_from_params_that_stay() {
+        let n = 100_003;
+        let start: Vec<f32> = (0..n).map(|i| (i as f32 * 0.1).sin()).collect();
+        let g: Vec<f32> = (0..n).map(|i| (i as f32 * 0.3).cos()).collect();
+        for adaptive in [false, true] {
+            let (mut param, mut value) = (start.clone(), vec![f32::NAN; n]);
+            let tensor = Ascent {
+                value: Tensor::from(&mut value),
+                param: Tensor::from(&mut param),
+                gradient: View::from(&g),
+            };
+            ascend(vec![tensor], 0.5, adaptive);
+            assert_eq!(param, start);
+            for ((value, &x), &g) in value.iter().zip(&start).zip(&g) {
+                let step = if adaptive { 0.5 * g * (x * x) } else { 0.5 * g };
+                assert_eq!(*value, x + step);
+            }
+        }
     }
 }

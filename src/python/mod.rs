@@ -5,6 +5,7 @@ mod aggregate_rows;
 mod array;
 mod clip;
 mod coordinate;
+mod fractional;
 mod gather;
 mod network;
 mod optim;
@@ -72,6 +73,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate::register(module)?;
     aggregate_rows::register(module)?;
     coordinate::register(module)?;
+    fractional::register(module)?;
     clip::register(module)?;
     optim::register(module)?;
     project::register(module)?;

@@ -7,6 +7,7 @@
 `solve_svm`, `factorize`   support vector machines; non-negative factorization
 `bcd_pr`, `cyclic_bcd`     any smooth function of several blocks (`CyclicBCD` in torch)
 `wasserstein_cp`           dictionaries of rank-one distributions, under transport
+`fractional`               ratios: fractional and parametric coordinate descent
 `Lasso`, `LassoCV`, ...    scikit-learn estimators (extra: sklearn)
 =========================  ==================================================================
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.coordinate import fractional
 from thalweg.coordinate._bcd_pr import bcd_pr
 from thalweg.coordinate._block_path import group_lasso_path, multitask_lasso_path
 from thalweg.coordinate._blocks import BlockSolution, solve_blocks
@@ -78,6 +80,7 @@ __all__ = [
     "cyclic_bcd",
     "enet_path",
     "factorize",
+    "fractional",
     "group_lasso_path",
     "huber_path",
     "lasso_path",

@@ -92,8 +92,8 @@ def bcd_pr(
     For i = 1..m: x_i <- argmin fun(..., x, ...) + tau_i / 2 |x - x_i|^2 over its set, up to a gap
     of at most 1 / sweep^2 of the first, so that the gaps are summable; with g the gradient mapping
     of a step eta, the gap is at most |g|^2 (1 / tau - eta) / 2 if `fun` is convex in the block.
-    Inner solves are accelerated projected gradients with restarts and backtracking, and never leave a block
-    worse than they found it: values fall. An eps-stationary point takes O(1 / eps) sweeps.
+    Inner solves are accelerated projected gradients with restarts and backtracking, and never leave
+    a block worse than they found it: values fall. An eps-stationary point takes O(1 / eps) sweeps.
 
     References
     ----------

@@ -45,6 +45,14 @@ torch reference, with the same options; shards of DTensors natively where the ru
 Besides: `Routed`, several rules in one optimizer; `fuse_backward` and `unfuse_backward`, steps
 inside the backward pass; `Telemetry`, what each step did; `clip_grad_norm_`,
 `clip_grad_pixelwise_` and `clip_pixels`, clipping outside the step.
+
+Methods that ask for more than one gradient step with a closure, `optimizer.step(closure)`: a
+function that computes the loss of the same minibatch wherever the parameters are, and returns it.
+It may call `backward` itself, as one does that accumulates over micro-batches or scales its loss;
+otherwise the method does. Gradients are cleared before each call, and the parameters are where they
+were, bit for bit, when it raises. `SAM` and `GradientRegularization` wrap any optimizer, of torch's
+too. `ProxyProx` and `GradientSliding` take two closures, a dear and a cheap one; `ModelBased`
+stands steps that are too long.
 """
 
 from __future__ import annotations
@@ -70,19 +78,36 @@ from thalweg.optim.clipping import (  # noqa: E402
     clip_grad_pixelwise_,
     clip_pixels,
 )
+from thalweg.optim.drift import drift_regularized, drift_regularized_game  # noqa: E402
 from thalweg.optim.fused_backward import fuse_backward, unfuse_backward  # noqa: E402
+from thalweg.optim.gradient_regularization import GradientRegularization  # noqa: E402
+from thalweg.optim.gradient_sliding import GradientSliding  # noqa: E402
+from thalweg.optim.model_based import ModelBased  # noqa: E402
+from thalweg.optim.proxy_prox import ProxyProx  # noqa: E402
+from thalweg.optim.radius_reading import RadiusReading  # noqa: E402
 from thalweg.optim.routed import Routed  # noqa: E402
+from thalweg.optim.sam import SAM  # noqa: E402
+from thalweg.optim.softmax_radius import SoftmaxRadius  # noqa: E402
 from thalweg.optim.telemetry import Reading, Telemetry  # noqa: E402
 
 __all__ = [
+    "SAM",
+    "GradientRegularization",
+    "GradientSliding",
+    "ModelBased",
     "Optimizer",
+    "ProxyProx",
+    "RadiusReading",
     "Reading",
     "Routed",
+    "SoftmaxRadius",
     "Telemetry",
     "clip_grad_norm_",
     "clip_grad_pixelwise_",
     "clip_pixels",
     "dequantize",
+    "drift_regularized",
+    "drift_regularized_game",
     "fuse_backward",
     "unfuse_backward",
     *(rule.class_name for rule in rules().values()),

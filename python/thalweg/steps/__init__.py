@@ -6,6 +6,9 @@ of the engine (`weight_decay`, `decay`, `mask`, `mask_scale`, `maximize`, `clip_
 an array of uint16, the upper halves of float32; `dequantize` reads either. `step` takes the loss
 for the rules that ask for it, `eval` and `train` take the parameters.
 
+Besides, methods that take functions for gradients, or several values: `GradientSliding`,
+`ModelBased` and `ProxyProx`, as in `thalweg.optim`; and `GinzburgLandau`, which needs no gradient.
+
 Examples
 --------
 >>> import numpy as np
@@ -22,11 +25,23 @@ from __future__ import annotations
 from typing import Any
 
 from thalweg._registry import rules
+from thalweg.steps.ginzburg_landau import GinzburgLandau
+from thalweg.steps.gradient_sliding import GradientSliding
+from thalweg.steps.model_based import ModelBased
 from thalweg.steps.precision import dequantize
+from thalweg.steps.proxy_prox import ProxyProx
 from thalweg.steps.rule import Rule, make
 
 _classes = {rule.class_name: make(rule) for rule in rules().values()}
-__all__ = ["Rule", "dequantize", *_classes]
+__all__ = [
+    "GinzburgLandau",
+    "GradientSliding",
+    "ModelBased",
+    "ProxyProx",
+    "Rule",
+    "dequantize",
+    *_classes,
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,10 @@
 # Written by `make stubs`; do not edit.
 
+from thalweg.steps.ginzburg_landau import GinzburgLandau as GinzburgLandau
+from thalweg.steps.gradient_sliding import GradientSliding as GradientSliding
+from thalweg.steps.model_based import ModelBased as ModelBased
 from thalweg.steps.precision import dequantize as dequantize
+from thalweg.steps.proxy_prox import ProxyProx as ProxyProx
 from thalweg.steps.rule import Rule as Rule
 
 class SGD(Rule):

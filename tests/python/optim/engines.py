@@ -116,6 +116,29 @@ def ddp_is_one_process(rank, world, folder):
         assert_close(net.module.parameters(), single(name, 5)[0].parameters())
 
 
+def ddp_takes_the_smallest_radius(rank, world, folder):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3))
+    alone = copy.deepcopy(net)
+    ddp = DistributedDataParallel(net)
+    optimizer = optim.SoftmaxRadius(optim.SGD(net.parameters(), lr=50.0), ddp, samples=None)
+    base = optim.SGD(alone.parameters(), lr=50.0)
+    single = optim.SoftmaxRadius(base, alone, samples=None)
+    for k in range(3):
+        # As many rows everywhere, so that the mean of means is the mean.
+        x, y = batch(k), torch.arange(6) % 3
+        optimizer.zero_grad()
+        single.zero_grad()
+        nn.functional.cross_entropy(ddp(x[rank::world]), y[rank::world]).backward()
+        nn.functional.cross_entropy(alone(x), y).backward()
+        optimizer.step()
+        single.step()
+        assert single.last.scale < 1
+        assert abs(optimizer.last.radius / single.last.radius - 1) < 1e-3
+        assert_same_everywhere(net.parameters())
+        assert_close(net.parameters(), alone.parameters(), 1e-3)
+
+
 def ddp_replicas_stay_the_same_bits(rank, world, folder):
     for name in ("AdamW", "Gravity", "Muon"):
         net = DistributedDataParallel(network())
@@ -171,6 +194,28 @@ def ddp_accumulates(rank, world, folder):
             loss(other, batch(part)).backward()
         reference.step()
     assert_close(net.module.parameters(), other.parameters())
+
+
+def wrappers_look_together(rank, world, folder):
+    """Gradients uphill of shards and of replicas are those of the whole batch."""
+    kinds = {
+        "SAM": lambda p: optim.SAM(optim.AdamW(p, lr=0.05), rho=0.3),
+        "ASAM": lambda p: optim.SAM(optim.AdamW(p, lr=0.05), rho=0.3, adaptive=True),
+        "regularization": lambda p: optim.GradientRegularization(optim.AdamW(p, lr=0.05), 0.1, 0.2),
+    }
+    for name, make in kinds.items():
+        reference = network()
+        whole_batch = make(reference.parameters())
+        for net in (DistributedDataParallel(network()), sharded()):
+            optimizer = make(net.parameters())
+            for k in range(3):
+                optimizer.step(lambda k=k: loss(net, batch(k)[rank::world]))  # noqa: B023
+                if isinstance(net, DistributedDataParallel):
+                    whole_batch.step(lambda k=k: loss(reference, batch(k)))  # noqa: B023
+            try:
+                assert_close(whole(net), reference.parameters(), 1e-4)
+            except AssertionError as error:
+                raise AssertionError(f"{name}, {type(net).__name__}: {error}") from None
 
 
 def zero_redundancy(rank, world, folder):
@@ -356,9 +401,11 @@ SCENARIOS = {
     2: [
         ddp_is_one_process,
         ddp_replicas_stay_the_same_bits,
+        ddp_takes_the_smallest_radius,
         ddp_objects_stay,
         ddp_communication_hook,
         ddp_accumulates,
+        wrappers_look_together,
         zero_redundancy,
         fsdp_is_one_process,
         fsdp_steps_shards_natively,

@@ -20,9 +20,11 @@ SCRIPT = Path(__file__).with_name("engines.py")
 NAMES = [
     "ddp_is_one_process",
     "ddp_replicas_stay_the_same_bits",
+    "ddp_takes_the_smallest_radius",
     "ddp_objects_stay",
     "ddp_communication_hook",
     "ddp_accumulates",
+    "wrappers_look_together",
     "zero_redundancy",
     "fsdp_is_one_process",
     "fsdp_steps_shards_natively",
