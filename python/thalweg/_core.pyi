@@ -42,6 +42,7 @@ __all__ = [
     "aggregate_trimmed_mean",
     "aggregate_upgrad",
     "coordinate_block",
+    "coordinate_fractional",
     "coordinate_nmf",
     "coordinate_path",
     "coordinate_svm",
@@ -49,6 +50,7 @@ __all__ = [
     "get_num_threads",
     "oblique_tree_train",
     "optim_admit",
+    "optim_ascend",
     "optim_check",
     "optim_decode",
     "optim_dither",
@@ -333,6 +335,16 @@ def coordinate_block(
     start: NDArray[np.float64] | None = None,
     callback: Any = None,
 ) -> list[Any]: ...
+def coordinate_fractional(
+    numerator: Any,
+    denominator: Any,
+    x0: NDArray[np.float64],
+    l1: float,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    settings: Any,
+    callback: Any = None,
+) -> dict[Any, Any]: ...
 def coordinate_nmf(
     x: Any,
     xt: Any,
@@ -396,6 +408,9 @@ def oblique_tree_train(
     seed: int,
 ) -> tuple[Any, float, int, bool]: ...
 def optim_admit(rule: str, hyper: dict[Any, Any], loss: float | None) -> None: ...
+def optim_ascend(
+    values: list[Any], params: list[Any], gradients: list[Any], factor: float, adaptive: bool
+) -> bool: ...
 def optim_check(rule: str, hyper: dict[Any, Any], on_nonfinite: str) -> None: ...
 def optim_decode(
     codes: NDArray[np.uint8], scales: NDArray[np.float32], values: NDArray[np.float32]

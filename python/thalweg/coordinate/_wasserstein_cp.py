@@ -259,7 +259,7 @@ def _samples(X: ArrayLike) -> tuple[Array, tuple[int, ...], Any]:
 def _costs(costs: Sequence[ArrayLike] | None, sizes: tuple[int, ...]) -> list[Array]:
     if costs is None:
         grids = [np.linspace(0.0, 1.0, n) for n in sizes]
-        return [(grid[:, None] - grid) ** 2 for grid in grids]
+        return [np.square(grid[:, None] - grid) for grid in grids]
     if len(costs) != len(sizes):
         raise ValueError(
             f"costs must be {len(sizes)} matrices, one for each mode of X, got {len(costs)}; "

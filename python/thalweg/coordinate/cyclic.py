@@ -154,7 +154,9 @@ class CyclicBCD(torch.optim.Optimizer):
         with torch.enable_grad():
             loss = closure(samples)
         found = torch.autograd.grad(loss, leaves, allow_unused=True)
-        gradients = [torch.zeros_like(p) if g is None else g for p, g in zip(leaves, found)]
+        # None where the loss does not depend on a parameter, which torch's types leave out.
+        pairs: list[tuple[Any, Any]] = list(zip(leaves, found))
+        gradients = [torch.zeros_like(p) if g is None else g for p, g in pairs]
         return loss.detach(), gradients
 
     def _then(self, closure: Callable[[Any], Any], samples: Any, leaves: list[Any]) -> list[Any]:
