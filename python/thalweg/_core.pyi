@@ -46,6 +46,7 @@ __all__ = [
     "coordinate_nmf",
     "coordinate_path",
     "coordinate_svm",
+    "coordinate_wasserstein_cp",
     "get_num_threads",
     "oblique_tree_train",
     "optex_distances",
@@ -398,6 +399,20 @@ def coordinate_svm(
     seed: int,
     callback: Any = None,
 ) -> dict[Any, Any]: ...
+def coordinate_wasserstein_cp(
+    x: NDArray[np.float64],
+    sizes: Sequence[int],
+    costs: Sequence[NDArray[np.float64]],
+    codes: NDArray[np.float64],
+    factors: Sequence[NDArray[np.float64]],
+    potentials: NDArray[np.float64],
+    weights: Sequence[float],
+    limits: Sequence[float],
+    max_iter: int,
+    inner_max_iter: int,
+    fix_factors: bool,
+    callback: Any = None,
+) -> tuple[list[float], str]: ...
 def get_num_threads() -> int: ...
 def oblique_tree_train(
     features: NDArray[np.float64],

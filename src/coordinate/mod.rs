@@ -10,6 +10,7 @@
 //! | [`nmf`] | non-negative matrix factorization |
 //! | [`splitting`] | blocks of a ReLU network, split at every layer |
 //! | [`topo`] | directed acyclic graphs, by swaps in an order |
+//! | [`wasserstein_cp`] | dictionaries of rank-one distributions, in the dual of transport |
 //! | [`fractional`] | ratios: fractional and parametric coordinate descent |
 
 pub mod datafit;
@@ -21,3 +22,4 @@ pub mod solver;
 pub mod splitting;
 pub mod svm;
 pub mod topo;
+pub mod wasserstein_cp;

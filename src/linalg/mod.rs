@@ -8,6 +8,7 @@ pub mod eigen;
 pub mod gemm;
 pub mod gram;
 pub mod growing_cholesky;
+pub mod lbfgs;
 pub mod newton_schulz;
 pub mod qp;
 pub mod quad;

@@ -26,7 +26,7 @@ mod registry;
 mod section;
 mod simplex;
 mod soc;
-mod threshold;
+pub(crate) mod threshold;
 pub mod transport;
 
 pub use affine::Affine;

@@ -17,6 +17,7 @@ mod shim;
 mod splitting;
 mod topo;
 mod tree;
+mod wasserstein_cp;
 
 use crate::engine::{Error, threads};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
@@ -86,5 +87,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     network::register(module)?;
     splitting::register(module)?;
     topo::register(module)?;
-    tree::register(module)
+    tree::register(module)?;
+    wasserstein_cp::register(module)
 }
