@@ -220,7 +220,10 @@ class BlockCoordinateTrainer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over the blocks of another trainer of a model of the same layers."""
-        U, V = ([np.array(block, dtype=self.dtype) for block in state[key]] for key in ("U", "V"))
+        U, V = (
+            [np.array(block.numpy(force=True), dtype=self.dtype) for block in state[key]]
+            for key in ("U", "V")
+        )
         widths = [layer.out_features for layer in self.layers] if U else []
         shapes = [block.shape for block in U]
         n = len(U[0]) if U else 0
