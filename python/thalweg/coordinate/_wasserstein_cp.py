@@ -174,7 +174,7 @@ def wasserstein_cp(
     >>> parts = (x / x.sum(0)).T
     >>> X = np.array([0.9 * parts[0] + 0.1 * parts[1], 0.2 * parts[0] + 0.8 * parts[1]])
     >>> found = wasserstein_cp(X, 2)
-    >>> np.abs(found.codes.sum(axis=1) - 1).max() < 1e-12
+    >>> bool(np.abs(found.codes.sum(axis=1) - 1).max() < 1e-12)
     True
     """
     x, sizes, dtype = _samples(X)
