@@ -133,7 +133,8 @@ class History:
         middle = math.sqrt(float(np.median(apart))) if apart.size else 1.0
         products = np.ascontiguousarray(self._products[np.ix_(self._order, self._order)])
         held = min(self.held, n // 2)
-        chosen = _core.optex_length(distances, products, held, middle * _SCALES, self.noise)
+        scales = np.asarray(middle * _SCALES, np.float64)
+        chosen = _core.optex_length(distances, products, held, scales, self.noise)
         return middle if chosen is None else chosen
 
     def state_dict(self) -> dict[str, Any]:

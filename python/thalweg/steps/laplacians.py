@@ -47,7 +47,7 @@ class Dense(Operator):
 
     def __init__(self, matrix: Floats) -> None:
         self.matrix, self.shape = matrix, (len(matrix),)
-        self.inverse = matrix
+        self.inverse: NDArray[Any] = matrix
 
     def prepare(self, a: float, b: float, diagonal: Any) -> None:
         """Invert."""
@@ -240,8 +240,8 @@ def laplacian(operator: Any, spacing: float, boundary: str) -> Operator:
         )
     if not np.isfinite(matrix).all() or not np.allclose(matrix, matrix.T, rtol=1e-9, atol=1e-12):
         raise ValueError("laplacian must be symmetric and finite, got another; pass D - W")
-    values = np.linalg.eigvalsh(matrix)
-    _semidefinite(float(values[0]), float(np.abs(values).max()))
+    spectrum = np.linalg.eigvalsh(matrix)
+    _semidefinite(float(spectrum[0]), float(np.abs(spectrum).max()))
     return Dense(matrix)
 
 

@@ -138,7 +138,7 @@ def several(outer: Any, values: Floats, gram: Floats) -> Floats:
         For outer functions without a solver.
     """
     if outer == "square":
-        solved: Floats = np.linalg.solve(np.eye(len(values)) + gram, values)
+        solved: NDArray[Any] = np.linalg.solve(np.eye(len(values)) + gram, values)
         return solved
     if callable(outer) or outer not in INTERVALS:
         raise NotImplementedError(
