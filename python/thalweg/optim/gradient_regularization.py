@@ -36,7 +36,7 @@ class GradientRegularization(Uphill):
     ValueError
         If a hyperparameter is outside its range.
     TypeError
-        If `base` is no optimizer.
+        If `base` is no optimizer, or one that needs a closure itself.
 
     Notes
     -----

@@ -33,7 +33,7 @@ class SAM(Uphill):
     ValueError
         If rho is negative.
     TypeError
-        If `base` is no optimizer.
+        If `base` is no optimizer, or one that needs a closure itself.
 
     Notes
     -----

@@ -32,6 +32,11 @@ class Uphill(Wrapper):
         hyper: dict[str, Any],
         model: torch.nn.Module | None,
     ) -> None:
+        if isinstance(base, (torch.optim.LBFGS, Wrapper)):
+            raise TypeError(
+                "base must step from the gradients at hand, got "
+                f"{type(base).__name__}, which asks for more; try AdamW, or wrap it the other way"
+            )
         super().__init__(base, hyper)
         self.model = model
         # Of the last step: parameters, and places for their values elsewhere.

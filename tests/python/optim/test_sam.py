@@ -426,7 +426,8 @@ def test_sparse_gradients_are_refused():
 
 
 def test_wrong_hyperparameters():
-    base = optim.SGD([nn.Parameter(torch.ones(2))])
+    w = nn.Parameter(torch.ones(2))
+    base = optim.SGD([w])
     for rho in (-0.1, float("nan")):
         with pytest.raises(ValueError, match="rho must be >= 0"):
             optim.SAM(base, rho)
@@ -438,6 +439,9 @@ def test_wrong_hyperparameters():
         optim.GradientRegularization(base, difference="central")
     with pytest.raises(TypeError, match="base must be an optimizer"):
         optim.SAM([nn.Parameter(torch.ones(2))])
+    for closures in (torch.optim.LBFGS([nn.Parameter(torch.ones(2))]), optim.SAM(optim.SGD([w]))):
+        with pytest.raises(TypeError, match="must step from the gradients at hand"):
+            optim.SAM(closures)
     # Refused wrappers leave no trace in the groups.
     assert not {"rho", "gamma"} & set(base.param_groups[0])
     optimizer = optim.SAM(base)
