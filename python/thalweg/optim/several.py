@@ -55,8 +55,6 @@ class Several(torch.optim.Optimizer):
 
         Raises
         ------
-        ValueError
-            If one is NaN or infinite.
         NotImplementedError
             If one is sparse.
         """
