@@ -5,6 +5,7 @@
 `OpenAIES`, `SPSA`              ask and tell: the baselines that people compare with
 `DifferentialEvolution SepCMA`  ask and tell: populations
 `ParticleSwarm`                 ask and tell: a population with velocities
+`CBO`                           ask and tell: particles that drift to a weighted mean
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
@@ -20,6 +21,7 @@ from importlib import import_module
 from typing import Any
 
 from thalweg.search._arguments import Bounds
+from thalweg.search.cbo import CBO
 from thalweg.search.choices import (
     Cosine,
     KLSoftmax,
@@ -43,6 +45,7 @@ from thalweg.search.sep_cma import SepCMA
 from thalweg.search.spsa import SPSA
 
 __all__ = [
+    "CBO",
     "SPSA",
     "Best",
     "Bounds",
@@ -74,6 +77,7 @@ register("differential_evolution", DifferentialEvolution)
 register("sep_cma", SepCMA)
 register("particle_swarm", ParticleSwarm)
 register("nelder_mead", NelderMead)
+register("cbo", CBO)
 register("random_search", RandomSearch)
 
 

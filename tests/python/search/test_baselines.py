@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import thalweg
 from thalweg.search import (
+    CBO,
     SPSA,
     Cosine,
     DifferentialEvolution,
@@ -23,6 +24,7 @@ from thalweg.search import (
 
 SEARCHERS = [
     OpenAIES, SPSA, DifferentialEvolution, SepCMA, ParticleSwarm, NelderMead, RandomSearch,
+    CBO,
 ]  # fmt: skip
 BOUNDARIES = ["reflect", "resample", "transform"]
 D = 7
@@ -143,7 +145,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(make, copied, steps, boundary
 def test_bounds_hold(make, boundary, low, width, seed):
     sides = [(low, low + width), (low, np.inf), (-np.inf, low), (-np.inf, np.inf)]
     box = np.array([sides[i % 4] for i in range(D)])
-    wide = {SPSA: {"c": 1.0}, NelderMead: {"initial_step": 1.0}, ParticleSwarm: {}}
+    wide = {
+        SPSA: {"c": 1.0}, NelderMead: {"initial_step": 1.0}, ParticleSwarm: {},
+    }  # fmt: skip
     search = make(
         np.ones(D), bounds=box, boundary=boundary, seed=seed, **wide.get(make, {"sigma": 1.0})
     )
