@@ -6,6 +6,7 @@
 //! | [`ask_tell`] | what searchers around one solution share; [`openai_es`], [`spsa`] are such |
 //! | [`differential_evolution`], [`sep_cma`], [`particle_swarm`] | populations |
 //! | [`cbo`] | particles that drift to a weighted mean |
+//! | [`gfm`] | differences along random directions, for costs without slopes |
 //! | [`nelder_mead`], [`random_search`] | a simplex, independent draws |
 //! | [`ensemble`] | members that a method keeps |
 //! | [`boundary`] | what becomes of a candidate outside of its bounds |
@@ -17,6 +18,7 @@ pub mod boundary;
 pub mod cbo;
 pub mod differential_evolution;
 pub mod ensemble;
+pub mod gfm;
 pub mod nelder_mead;
 pub mod objectives;
 pub mod openai_es;

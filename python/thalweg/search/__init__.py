@@ -6,6 +6,7 @@
 `DifferentialEvolution SepCMA`  ask and tell: populations
 `ParticleSwarm`                 ask and tell: a population with velocities
 `CBO`                           ask and tell: particles that drift to a weighted mean
+`GFM`, `GFMPlus`                ask and tell: differences, for kinked and random costs
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
@@ -33,6 +34,7 @@ from thalweg.search.choices import (
     TopK,
 )
 from thalweg.search.differential_evolution import DifferentialEvolution
+from thalweg.search.gfm import GFM, GFMPlus
 from thalweg.search.minimize import minimize
 from thalweg.search.nelder_mead import NelderMead
 from thalweg.search.openai_es import OpenAIES
@@ -46,11 +48,13 @@ from thalweg.search.spsa import SPSA
 
 __all__ = [
     "CBO",
+    "GFM",
     "SPSA",
     "Best",
     "Bounds",
     "Cosine",
     "DifferentialEvolution",
+    "GFMPlus",
     "KLSoftmax",
     "Linear",
     "NelderMead",
@@ -78,6 +82,8 @@ register("sep_cma", SepCMA)
 register("particle_swarm", ParticleSwarm)
 register("nelder_mead", NelderMead)
 register("cbo", CBO)
+register("gfm", GFM)
+register("gfm_plus", GFMPlus)
 register("random_search", RandomSearch)
 
 

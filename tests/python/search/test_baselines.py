@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 import thalweg
 from thalweg.search import (
     CBO,
+    GFM,
     SPSA,
     Cosine,
     DifferentialEvolution,
+    GFMPlus,
     NelderMead,
     OpenAIES,
     ParticleSwarm,
@@ -24,7 +26,7 @@ from thalweg.search import (
 
 SEARCHERS = [
     OpenAIES, SPSA, DifferentialEvolution, SepCMA, ParticleSwarm, NelderMead, RandomSearch,
-    CBO,
+    CBO, GFM, GFMPlus,
 ]  # fmt: skip
 BOUNDARIES = ["reflect", "resample", "transform"]
 D = 7
@@ -147,6 +149,7 @@ def test_bounds_hold(make, boundary, low, width, seed):
     box = np.array([sides[i % 4] for i in range(D)])
     wide = {
         SPSA: {"c": 1.0}, NelderMead: {"initial_step": 1.0}, ParticleSwarm: {},
+        GFM: {"delta": 1.0}, GFMPlus: {"delta": 1.0},
     }  # fmt: skip
     search = make(
         np.ones(D), bounds=box, boundary=boundary, seed=seed, **wide.get(make, {"sigma": 1.0})
