@@ -7,6 +7,7 @@
 `ParticleSwarm`                 ask and tell: a population with velocities
 `CBO`                           ask and tell: particles that drift to a weighted mean
 `GFM`, `GFMPlus`                ask and tell: differences, for kinked and random costs
+`EnsembleKalman`                ask and tell outputs: inverse problems
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
@@ -34,6 +35,7 @@ from thalweg.search.choices import (
     TopK,
 )
 from thalweg.search.differential_evolution import DifferentialEvolution
+from thalweg.search.ensemble_kalman import EnsembleKalman
 from thalweg.search.gfm import GFM, GFMPlus
 from thalweg.search.minimize import minimize
 from thalweg.search.nelder_mead import NelderMead
@@ -54,6 +56,7 @@ __all__ = [
     "Bounds",
     "Cosine",
     "DifferentialEvolution",
+    "EnsembleKalman",
     "GFMPlus",
     "KLSoftmax",
     "Linear",

@@ -7,6 +7,7 @@ use crate::search::boundary::Boundary;
 use crate::search::cbo::Cbo;
 use crate::search::differential_evolution::DifferentialEvolution;
 use crate::search::gfm::Gfm;
+use crate::search::kalman::EnsembleKalman;
 use crate::search::nelder_mead::NelderMead;
 use crate::search::openai_es::OpenAiEs;
 use crate::search::particle_swarm::ParticleSwarm;
@@ -26,6 +27,7 @@ fn method(name: &str, dim: usize, settings: &[(String, Setting)]) -> Result<Box<
         "openai_es" => Ok(Box::new(OpenAiEs::new(dim, settings)?)),
         "spsa" => Ok(Box::new(Spsa::new(settings)?)),
         "differential_evolution" => Ok(Box::new(DifferentialEvolution::new(dim, settings)?)),
+        "ensemble_kalman" => Ok(Box::new(EnsembleKalman::new(dim, settings)?)),
         "gfm" => Ok(Box::new(Gfm::new(dim, false, settings)?)),
         "gfm_plus" => Ok(Box::new(Gfm::new(dim, true, settings)?)),
         "nelder_mead" => Ok(Box::new(NelderMead::new(dim, settings)?)),
