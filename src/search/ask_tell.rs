@@ -33,6 +33,8 @@ pub enum Purpose {
     Start = 2,
     /// Whatever else a method draws.
     Other = 3,
+    /// Numbers of the samples of a random cost.
+    Samples = 4,
 }
 
 /// The stream `number` of a purpose.
@@ -88,6 +90,28 @@ pub trait Method: Send + Sync {
     fn admitted(&self, at: &Point, index: usize, out: &mut [f64]) {
         self.candidate(at, index, out);
         at.admit(at.number(index), out);
+    }
+
+    /// All candidates of the open step within the box, where the method keeps them as rows.
+    fn kept(&self, at: &Point) -> Option<&[f64]> {
+        let _ = at;
+        None
+    }
+
+    /// Which random sample a candidate is evaluated on, of those of its step.
+    fn sample(&self, index: usize) -> usize {
+        index
+    }
+
+    /// Takes what a model says of the candidates, a row each, and returns their costs; the call
+    /// of [`Method::advance`] that follows may use both.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for methods that know costs alone, [`Error::Shape`] for another size.
+    fn observe(&mut self, outputs: &[f64]) -> Result<Vec<f64>> {
+        let _ = outputs;
+        let (what, fix) = ("outputs of a model".into(), "tell costs".into());
+        Err(Error::Unsupported { what, fix })
     }
 
     /// Whether bad costs become the worst finite one plus the spread; else they become infinite.
@@ -191,11 +215,17 @@ impl Search {
             return Err(Error::value("out", allowed, out.len(), "pass one row a candidate"));
         }
         let this = &*self;
-        threads::for_each_chunk(out, TASK * dim, |task, rows| {
-            for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
-                this.candidate(task * TASK + i, row);
+        match self.method.kept(&self.point) {
+            Some(kept) => {
+                out.copy_from_slice(kept);
+                out.chunks_exact_mut(dim).for_each(|row| this.outer(row));
             }
-        });
+            None => threads::for_each_chunk(out, TASK * dim, |task, rows| {
+                for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
+                    this.candidate(task * TASK + i, row);
+                }
+            }),
+        }
         self.pending = true;
         Ok(())
     }
@@ -211,16 +241,39 @@ impl Search {
         }
     }
 
+    /// A number for each candidate, equal where candidates share a random sample.
+    pub fn samples(&self) -> Vec<u64> {
+        let (rng, population) = (&self.point.rng, self.population());
+        let number = |index| self.point.number(self.method.sample(index));
+        (0..population)
+            .map(|index| rng.below(stream(Purpose::Samples, number(index)), 0, 1 << 63))
+            .collect()
+    }
+
+    /// Moves by what a model says of all candidates, a row each; see [`Search::tell`].
+    ///
+    /// # Errors
+    /// Those of [`Search::tell`] and of [`Method::observe`].
+    pub fn tell_outputs(&mut self, outputs: &[f64]) -> Result<()> {
+        self.check_open()?;
+        let costs = self.method.observe(outputs)?;
+        self.tell(&costs)
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.pending {
+            return Ok(());
+        }
+        Err(Error::value("tell", "called after ask", "no open step", "call ask() first"))
+    }
+
     /// Moves by the costs of all candidates of the open step, in their order.
     ///
     /// # Errors
     /// [`Error::Value`] when no step is open, [`Error::Shape`] for the wrong number of costs.
     /// Nothing has changed then, and the step stays open.
     pub fn tell(&mut self, costs: &[f64]) -> Result<()> {
-        if !self.pending {
-            let fix = "call ask() first";
-            return Err(Error::value("tell", "called after ask", "no open step", fix));
-        }
+        self.check_open()?;
         if costs.len() != self.population() {
             return Err(Error::Shape {
                 name: "costs".into(),

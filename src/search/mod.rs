@@ -5,14 +5,22 @@
 //! | [`polystep`] | polytope search: templates, rotations, schedules, transport weights, the stepper |
 //! | [`ask_tell`] | what searchers around one solution share; [`openai_es`], [`spsa`] are such |
 //! | [`differential_evolution`], [`sep_cma`], [`particle_swarm`] | populations |
+//! | [`cbo`] | particles that drift to a weighted mean |
+//! | [`gfm`] | differences along random directions, for costs without slopes |
+//! | [`kalman`] | ensembles that learn from what a model says of them |
 //! | [`nelder_mead`], [`random_search`] | a simplex, independent draws |
+//! | [`ensemble`] | members that a method keeps |
 //! | [`boundary`] | what becomes of a candidate outside of its bounds |
 //! | [`setting`] | settings as they come from outside |
 //! | [`objectives`] | objectives whose probes cost what they change |
 
 pub mod ask_tell;
 pub mod boundary;
+pub mod cbo;
 pub mod differential_evolution;
+pub mod ensemble;
+pub mod gfm;
+pub mod kalman;
 pub mod nelder_mead;
 pub mod objectives;
 pub mod openai_es;

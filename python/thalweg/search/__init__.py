@@ -5,6 +5,9 @@
 `OpenAIES`, `SPSA`              ask and tell: the baselines that people compare with
 `DifferentialEvolution SepCMA`  ask and tell: populations
 `ParticleSwarm`                 ask and tell: a population with velocities
+`CBO`                           ask and tell: particles that drift to a weighted mean
+`GFM`, `GFMPlus`                ask and tell: differences, for kinked and random costs
+`EnsembleKalman`                ask and tell outputs: inverse problems
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
@@ -20,6 +23,7 @@ from importlib import import_module
 from typing import Any
 
 from thalweg.search._arguments import Bounds
+from thalweg.search.cbo import CBO
 from thalweg.search.choices import (
     Cosine,
     KLSoftmax,
@@ -31,6 +35,8 @@ from thalweg.search.choices import (
     TopK,
 )
 from thalweg.search.differential_evolution import DifferentialEvolution
+from thalweg.search.ensemble_kalman import EnsembleKalman
+from thalweg.search.gfm import GFM, GFMPlus
 from thalweg.search.minimize import minimize
 from thalweg.search.nelder_mead import NelderMead
 from thalweg.search.openai_es import OpenAIES
@@ -43,11 +49,15 @@ from thalweg.search.sep_cma import SepCMA
 from thalweg.search.spsa import SPSA
 
 __all__ = [
+    "CBO",
+    "GFM",
     "SPSA",
     "Best",
     "Bounds",
     "Cosine",
     "DifferentialEvolution",
+    "EnsembleKalman",
+    "GFMPlus",
     "KLSoftmax",
     "Linear",
     "NelderMead",
@@ -74,6 +84,9 @@ register("differential_evolution", DifferentialEvolution)
 register("sep_cma", SepCMA)
 register("particle_swarm", ParticleSwarm)
 register("nelder_mead", NelderMead)
+register("cbo", CBO)
+register("gfm", GFM)
+register("gfm_plus", GFMPlus)
 register("random_search", RandomSearch)
 
 

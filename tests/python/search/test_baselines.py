@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 
 import thalweg
 from thalweg.search import (
+    CBO,
+    GFM,
     SPSA,
     Cosine,
     DifferentialEvolution,
+    GFMPlus,
     NelderMead,
     OpenAIES,
     ParticleSwarm,
@@ -23,6 +26,7 @@ from thalweg.search import (
 
 SEARCHERS = [
     OpenAIES, SPSA, DifferentialEvolution, SepCMA, ParticleSwarm, NelderMead, RandomSearch,
+    CBO, GFM, GFMPlus,
 ]  # fmt: skip
 BOUNDARIES = ["reflect", "resample", "transform"]
 D = 7
@@ -143,7 +147,10 @@ def test_a_resumed_run_equals_an_uninterrupted_one(make, copied, steps, boundary
 def test_bounds_hold(make, boundary, low, width, seed):
     sides = [(low, low + width), (low, np.inf), (-np.inf, low), (-np.inf, np.inf)]
     box = np.array([sides[i % 4] for i in range(D)])
-    wide = {SPSA: {"c": 1.0}, NelderMead: {"initial_step": 1.0}, ParticleSwarm: {}}
+    wide = {
+        SPSA: {"c": 1.0}, NelderMead: {"initial_step": 1.0}, ParticleSwarm: {},
+        GFM: {"delta": 1.0}, GFMPlus: {"delta": 1.0},
+    }  # fmt: skip
     search = make(
         np.ones(D), bounds=box, boundary=boundary, seed=seed, **wide.get(make, {"sigma": 1.0})
     )
