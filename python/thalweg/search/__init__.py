@@ -5,6 +5,7 @@
 `OpenAIES`, `SPSA`              ask and tell: the baselines that people compare with
 `DifferentialEvolution SepCMA`  ask and tell: populations
 `ParticleSwarm`                 ask and tell: a population with velocities
+`CMA`                           ask and tell: the package cmaes, full covariance
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
@@ -30,6 +31,7 @@ from thalweg.search.choices import (
     Tempered,
     TopK,
 )
+from thalweg.search.cma import CMA
 from thalweg.search.differential_evolution import DifferentialEvolution
 from thalweg.search.minimize import minimize
 from thalweg.search.nelder_mead import NelderMead
@@ -43,6 +45,7 @@ from thalweg.search.sep_cma import SepCMA
 from thalweg.search.spsa import SPSA
 
 __all__ = [
+    "CMA",
     "SPSA",
     "Best",
     "Bounds",
@@ -72,6 +75,7 @@ register("openai_es", OpenAIES)
 register("spsa", SPSA)
 register("differential_evolution", DifferentialEvolution)
 register("sep_cma", SepCMA)
+register("cma", CMA)
 register("particle_swarm", ParticleSwarm)
 register("nelder_mead", NelderMead)
 register("random_search", RandomSearch)
