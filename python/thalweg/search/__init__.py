@@ -12,6 +12,7 @@
 `train`                         the same in a loop over batches of tensors
 `Linear Cosine Power ...`       schedules and solvers, keyword-only
 `register`, `methods`           further methods for `minimize`
+`spread`                        evaluations shared among processes
 ==============================  =============================================================
 """
 
@@ -42,6 +43,7 @@ from thalweg.search.random_search import RandomSearch
 from thalweg.search.registry import Searcher, methods, register
 from thalweg.search.result import Best
 from thalweg.search.sep_cma import SepCMA
+from thalweg.search.spread import spread
 from thalweg.search.spsa import SPSA
 
 __all__ = [
@@ -68,6 +70,7 @@ __all__ = [
     "methods",
     "minimize",
     "register",
+    "spread",
 ]
 
 register("polystep", PolyStep)

@@ -50,11 +50,11 @@ class Evaluator:
         self.model = model
         self.mode = mode
         self.reason = ""
-        self._random: Tensor | None = None
+        self.random = torch.get_rng_state()
 
     def begin(self) -> None:
         """Keep the random state that all variants of this step share."""
-        self._random = torch.get_rng_state()
+        self.random = torch.get_rng_state()
 
     def costs(self, closure: Callable[[], Any], variants: dict[str, Tensor]) -> Tensor:
         """Costs of `variants`: tensors (n, *shape) by the name of the parameter they replace."""
@@ -73,8 +73,8 @@ class Evaluator:
         return float(_scalar(_run(closure)))
 
     def _reset(self) -> None:
-        if self._random is not None:
-            torch.set_rng_state(self._random)
+        if self.random is not None:
+            torch.set_rng_state(self.random)
 
     def _batched(self, closure: Callable[[], Any], variants: dict[str, Tensor]) -> Tensor:
         count = len(next(iter(variants.values())))
