@@ -78,6 +78,7 @@ __all__ = [
     "project_sets",
     "project_sinkhorn",
     "project_sinkhorn_pull",
+    "search_walk",
     "set_num_threads",
     "splitting_activation_f32",
     "splitting_activation_f64",
@@ -530,6 +531,13 @@ def project_sinkhorn_pull(
     a_out: NDArray[np.float64],
     b_out: NDArray[np.float64],
 ) -> None: ...
+def search_walk(
+    tensors: list[Any],
+    moves: Sequence[Sequence[Sequence[float]]],
+    seed: int,
+    streams: Sequence[int],
+    dither: int | None = None,
+) -> bool: ...
 def set_num_threads(n: int) -> None: ...
 def splitting_activation_f32(
     t: NDArray[np.float32],

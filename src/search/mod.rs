@@ -6,6 +6,7 @@
 //! | [`ask_tell`] | what searchers around one solution share; [`openai_es`], [`spsa`] are such |
 //! | [`differential_evolution`], [`sep_cma`], [`particle_swarm`] | populations |
 //! | [`nelder_mead`], [`random_search`] | a simplex, independent draws |
+//! | [`mezo`] | moves of tensors along noise that is drawn again |
 //! | [`boundary`] | what becomes of a candidate outside of its bounds |
 //! | [`setting`] | settings as they come from outside |
 //! | [`objectives`] | objectives whose probes cost what they change |
@@ -13,6 +14,7 @@
 pub mod ask_tell;
 pub mod boundary;
 pub mod differential_evolution;
+pub mod mezo;
 pub mod nelder_mead;
 pub mod objectives;
 pub mod openai_es;

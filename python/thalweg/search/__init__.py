@@ -10,6 +10,7 @@
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
+`MeZO`                          any torch module in the memory of inference, two forwards a step
 `Linear Cosine Power ...`       schedules and solvers, keyword-only
 `register`, `methods`           further methods for `minimize`
 `spread`                        evaluations shared among processes
@@ -86,7 +87,11 @@ register("random_search", RandomSearch)
 
 def __getattr__(name: str) -> Any:
     # These alone need torch, which takes seconds to import.
-    torch_parts = {"PolyStepOptimizer": "optimizer", "train": "loop"}
+    torch_parts = {
+        "MeZO": "mezo",
+        "PolyStepOptimizer": "optimizer",
+        "train": "loop",
+    }
     if name in torch_parts:
         return getattr(import_module(f"thalweg.search.{torch_parts[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
