@@ -11,6 +11,8 @@
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
 `MeZO`                          any torch module in the memory of inference, two forwards a step
+`ForwardGradient`               `.grad` from forward derivatives along guesses
+`stde`                          traces of Hessians and other operators from random directions
 `Linear Cosine Power ...`       schedules and solvers, keyword-only
 `register`, `methods`           further methods for `minimize`
 `spread`                        evaluations shared among processes
@@ -88,10 +90,13 @@ register("random_search", RandomSearch)
 def __getattr__(name: str) -> Any:
     # These alone need torch, which takes seconds to import.
     torch_parts = {
+        "ForwardGradient": "forward_gradient",
         "MeZO": "mezo",
         "PolyStepOptimizer": "optimizer",
         "train": "loop",
     }
+    if name == "stde":
+        return import_module("thalweg.search.stde")
     if name in torch_parts:
         return getattr(import_module(f"thalweg.search.{torch_parts[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
