@@ -6,6 +6,8 @@
 `DifferentialEvolution SepCMA`  ask and tell: populations
 `ParticleSwarm`                 ask and tell: a population with velocities
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
+`CoveringDirectSearch`          ask and tell: random points and polls, infinite costs allowed
+`ZORankSGD`                     ask and tell: an order instead of costs
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
@@ -30,6 +32,7 @@ from thalweg.search.choices import (
     Tempered,
     TopK,
 )
+from thalweg.search.covering_direct_search import CoveringDirectSearch
 from thalweg.search.differential_evolution import DifferentialEvolution
 from thalweg.search.minimize import minimize
 from thalweg.search.nelder_mead import NelderMead
@@ -41,12 +44,14 @@ from thalweg.search.registry import Searcher, methods, register
 from thalweg.search.result import Best
 from thalweg.search.sep_cma import SepCMA
 from thalweg.search.spsa import SPSA
+from thalweg.search.zo_rank_sgd import ZORankSGD
 
 __all__ = [
     "SPSA",
     "Best",
     "Bounds",
     "Cosine",
+    "CoveringDirectSearch",
     "DifferentialEvolution",
     "KLSoftmax",
     "Linear",
@@ -62,6 +67,7 @@ __all__ = [
     "Sinkhorn",
     "Tempered",
     "TopK",
+    "ZORankSGD",
     "methods",
     "minimize",
     "register",
@@ -75,6 +81,8 @@ register("sep_cma", SepCMA)
 register("particle_swarm", ParticleSwarm)
 register("nelder_mead", NelderMead)
 register("random_search", RandomSearch)
+register("covering_direct_search", CoveringDirectSearch)
+register("zo_rank_sgd", ZORankSGD)
 
 
 def __getattr__(name: str) -> Any:

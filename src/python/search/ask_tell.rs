@@ -4,6 +4,7 @@ use super::given::Given;
 use crate::engine::{Error, Result};
 use crate::search::ask_tell::{Method, Search};
 use crate::search::boundary::Boundary;
+use crate::search::covering_direct_search::CoveringDirectSearch;
 use crate::search::differential_evolution::DifferentialEvolution;
 use crate::search::nelder_mead::NelderMead;
 use crate::search::openai_es::OpenAiEs;
@@ -12,6 +13,7 @@ use crate::search::random_search::RandomSearch;
 use crate::search::sep_cma::SepCma;
 use crate::search::setting::Setting;
 use crate::search::spsa::Spsa;
+use crate::search::zo_rank_sgd::ZoRankSgd;
 use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray2};
 use pyo3::prelude::*;
 
@@ -20,6 +22,7 @@ type Bounds<'py> = (PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>);
 
 fn method(name: &str, dim: usize, settings: &[(String, Setting)]) -> Result<Box<dyn Method>> {
     match name {
+        "covering_direct_search" => Ok(Box::new(CoveringDirectSearch::new(dim, settings)?)),
         "openai_es" => Ok(Box::new(OpenAiEs::new(dim, settings)?)),
         "spsa" => Ok(Box::new(Spsa::new(settings)?)),
         "differential_evolution" => Ok(Box::new(DifferentialEvolution::new(dim, settings)?)),
@@ -27,6 +30,7 @@ fn method(name: &str, dim: usize, settings: &[(String, Setting)]) -> Result<Box<
         "particle_swarm" => Ok(Box::new(ParticleSwarm::new(dim, settings)?)),
         "random_search" => Ok(Box::new(RandomSearch::new(dim, settings)?)),
         "sep_cma" => Ok(Box::new(SepCma::new(dim, settings)?)),
+        "zo_rank_sgd" => Ok(Box::new(ZoRankSgd::new(dim, settings)?)),
         _ => Err(Error::value("method", "a known one", name, "see thalweg.search.methods()")),
     }
 }
@@ -68,6 +72,31 @@ impl SearchAskTell {
     fn tell(&mut self, py: Python<'_>, costs: PyReadonlyArray1<'_, f64>) -> PyResult<()> {
         let costs = costs.as_slice()?;
         Ok(py.detach(|| self.inner.tell(costs))?)
+    }
+
+    /// Move by the order of the best candidates; `groups` are the lengths of runs of equals.
+    fn tell_ranking(
+        &mut self,
+        py: Python<'_>,
+        order: Vec<i64>,
+        groups: Vec<usize>,
+    ) -> PyResult<()> {
+        Ok(py.detach(|| self.inner.tell_ranking(&order, &groups))?)
+    }
+
+    /// Candidates that a ranking names, or none where values are needed.
+    fn ranked(&self) -> Option<usize> {
+        self.inner.ranked()
+    }
+
+    /// What is asked now.
+    fn phase(&self) -> &'static str {
+        self.inner.phase()
+    }
+
+    /// Tell the cost of a point that was not asked for; whether the search moved there.
+    fn place(&mut self, x: PyReadonlyArray1<'_, f64>, cost: f64, renew: bool) -> PyResult<bool> {
+        Ok(self.inner.place(x.as_slice()?, cost, renew)?)
     }
 
     fn population(&self) -> usize {
