@@ -104,6 +104,7 @@ impl Search {
         }
         let told = if cost.is_finite() { cost } else { f64::INFINITY };
         let moved = self.method.place(&mut self.point, &inner, told, renew)?;
+        self.point.step += 1;
         self.evaluations += 1;
         self.nonfinite += u64::from(!cost.is_finite());
         if told < self.best_cost {

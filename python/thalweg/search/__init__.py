@@ -8,6 +8,7 @@
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `CoveringDirectSearch`          ask and tell: random points and polls, infinite costs allowed
 `ZORankSGD`                     ask and tell: an order instead of costs
+`DirectionalAttack`, `attack`   a cost behind a trained torch network
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
@@ -87,7 +88,12 @@ register("zo_rank_sgd", ZORankSGD)
 
 def __getattr__(name: str) -> Any:
     # These alone need torch, which takes seconds to import.
-    torch_parts = {"PolyStepOptimizer": "optimizer", "train": "loop"}
+    torch_parts = {
+        "DirectionalAttack": "directional_attack",
+        "PolyStepOptimizer": "optimizer",
+        "attack": "_attack",
+        "train": "loop",
+    }
     if name in torch_parts:
         return getattr(import_module(f"thalweg.search.{torch_parts[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
