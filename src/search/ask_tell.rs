@@ -5,6 +5,7 @@
 //! Bounds: see [`boundary`](super::boundary); x itself is clipped to the box.
 
 use super::boundary::Boundary;
+use super::outside::Ranking;
 use super::polystep::normalise::repair;
 use crate::engine::rng::Philox;
 use crate::engine::{Error, Result, threads};
@@ -122,6 +123,29 @@ pub trait Method: Send + Sync {
     /// Moves by the costs of the candidates.
     fn advance(&mut self, at: &mut Point, costs: &[f64]);
 
+    /// Candidates that a ranking of the open step names; none where values are needed.
+    fn ranked(&self) -> Option<usize> {
+        None
+    }
+
+    /// Moves by an order alone.
+    fn order(&mut self, _at: &mut Point, _ranking: &Ranking) {}
+
+    /// What is asked, where steps are of several kinds.
+    fn phase(&self) -> &'static str {
+        "step"
+    }
+
+    /// Moves to a point of the caller if that is cheaper, and says whether; `renew` asks the method
+    /// to look further again.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the method has no use for other points.
+    fn place(&mut self, _at: &mut Point, _x: &[f64], _cost: f64, _renew: bool) -> Result<bool> {
+        let fix = "only covering direct search takes points of others".into();
+        Err(Error::Unsupported { what: "a point that was not asked".into(), fix })
+    }
+
     /// Length of the next step in some norm of x, for the rule that stops.
     fn reach(&self, at: &Point) -> f64;
 
@@ -131,8 +155,8 @@ pub trait Method: Send + Sync {
 
 /// A search in progress.
 pub struct Search {
-    method: Box<dyn Method>,
-    point: Point,
+    pub(super) method: Box<dyn Method>,
+    pub(super) point: Point,
     /// The cheapest candidate so far.
     pub best_x: Vec<f64>,
     /// Its cost, infinite before the first.
@@ -141,7 +165,7 @@ pub struct Search {
     pub evaluations: u64,
     /// How many of them were NaN or infinite.
     pub nonfinite: u64,
-    pending: bool,
+    pub(super) pending: bool,
 }
 
 /// Candidates a task of a parallel loop.
@@ -255,16 +279,9 @@ impl Search {
     /// # Errors
     /// Those of [`Search::tell`] and of [`Method::observe`].
     pub fn tell_outputs(&mut self, outputs: &[f64]) -> Result<()> {
-        self.check_open()?;
+        self.opened()?;
         let costs = self.method.observe(outputs)?;
         self.tell(&costs)
-    }
-
-    fn check_open(&self) -> Result<()> {
-        if self.pending {
-            return Ok(());
-        }
-        Err(Error::value("tell", "called after ask", "no open step", "call ask() first"))
     }
 
     /// Moves by the costs of all candidates of the open step, in their order.
@@ -273,7 +290,7 @@ impl Search {
     /// [`Error::Value`] when no step is open, [`Error::Shape`] for the wrong number of costs.
     /// Nothing has changed then, and the step stays open.
     pub fn tell(&mut self, costs: &[f64]) -> Result<()> {
-        self.check_open()?;
+        self.opened()?;
         if costs.len() != self.population() {
             return Err(Error::Shape {
                 name: "costs".into(),
@@ -301,8 +318,20 @@ impl Search {
             }
         }
         self.evaluations += costs.len() as u64;
+        self.close(|method, point| method.advance(point, &costs));
+        Ok(())
+    }
+
+    pub(super) fn opened(&self) -> Result<()> {
+        let fix = "call ask() first";
+        let error = || Error::value("tell", "called after ask", "no open step", fix);
+        self.pending.then_some(()).ok_or_else(error)
+    }
+
+    /// Lets the method move and ends the step.
+    pub(super) fn close(&mut self, advance: impl FnOnce(&mut dyn Method, &mut Point)) {
         let before = self.point.x.clone();
-        self.method.advance(&mut self.point, &costs);
+        advance(&mut *self.method, &mut self.point);
         if self.point.x.iter().any(|x| !x.is_finite()) {
             self.point.x = before;
             self.method.memory().into_iter().for_each(|(_, v)| v.fill(0.0));
@@ -312,7 +341,6 @@ impl Search {
         }
         self.point.step += 1;
         self.pending = false;
-        Ok(())
     }
 
     /// Everything that a resumed run needs, by name.

@@ -10,6 +10,9 @@
 `EnsembleKalman`                ask and tell outputs: inverse problems
 `CMA`                           ask and tell: the package cmaes, full covariance
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
+`CoveringDirectSearch`          ask and tell: random points and polls, infinite costs allowed
+`ZORankSGD`                     ask and tell: an order instead of costs
+`DirectionalAttack`, `attack`   a cost behind a trained torch network
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
@@ -40,6 +43,7 @@ from thalweg.search.choices import (
     TopK,
 )
 from thalweg.search.cma import CMA
+from thalweg.search.covering_direct_search import CoveringDirectSearch
 from thalweg.search.differential_evolution import DifferentialEvolution
 from thalweg.search.ensemble_kalman import EnsembleKalman
 from thalweg.search.gfm import GFM, GFMPlus
@@ -54,6 +58,7 @@ from thalweg.search.result import Best
 from thalweg.search.sep_cma import SepCMA
 from thalweg.search.spread import spread
 from thalweg.search.spsa import SPSA
+from thalweg.search.zo_rank_sgd import ZORankSGD
 
 __all__ = [
     "CBO",
@@ -63,6 +68,7 @@ __all__ = [
     "Best",
     "Bounds",
     "Cosine",
+    "CoveringDirectSearch",
     "DifferentialEvolution",
     "EnsembleKalman",
     "GFMPlus",
@@ -80,6 +86,7 @@ __all__ = [
     "Sinkhorn",
     "Tempered",
     "TopK",
+    "ZORankSGD",
     "methods",
     "minimize",
     "register",
@@ -98,6 +105,8 @@ register("cbo", CBO)
 register("gfm", GFM)
 register("gfm_plus", GFMPlus)
 register("random_search", RandomSearch)
+register("covering_direct_search", CoveringDirectSearch)
+register("zo_rank_sgd", ZORankSGD)
 
 
 def __getattr__(name: str) -> Any:
@@ -110,6 +119,11 @@ def __getattr__(name: str) -> Any:
     }
     if name == "stde":
         return import_module("thalweg.search.stde")
+        "DirectionalAttack": "directional_attack",
+        "PolyStepOptimizer": "optimizer",
+        "attack": "_attack",
+        "train": "loop",
+    }
     if name in torch_parts:
         return getattr(import_module(f"thalweg.search.{torch_parts[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
