@@ -11,6 +11,7 @@
 `train`                         the same in a loop over batches of tensors
 `Linear Cosine Power ...`       schedules and solvers, keyword-only
 `register`, `methods`           further methods for `minimize`
+`thalweg.search.learning`       rules for torch modules that send no gradient from layer to layer
 ==============================  =============================================================
 """
 

@@ -1,0 +1,21 @@
+"""Learning rules without backpropagation, as small trainers of torch modules (extra: torch).
+
+==================  ==========================================================================
+`DirectFeedback`    any module; hidden layers learn from random projections of the error
+==================  ==========================================================================
+
+All four are used alike: ``backward(inputs, targets)`` adds to `.grad` of ``parameters()`` and
+returns the loss, any optimizer steps, ``predict(inputs)`` scores the classes, ``state_dict()``
+holds weights and seeds. They are torch modules: ``to(device)`` and ``train()`` mean what they do
+there.
+"""
+
+from __future__ import annotations
+
+from thalweg._extras import require
+
+require("torch")
+
+from thalweg.search.learning.direct_feedback import DirectFeedback  # noqa: E402
+
+__all__ = ["DirectFeedback"]
