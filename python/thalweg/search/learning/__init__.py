@@ -1,8 +1,9 @@
 """Learning rules without backpropagation, as small trainers of torch modules (extra: torch).
 
-==================  ==========================================================================
-`DirectFeedback`    any module; hidden layers learn from random projections of the error
-==================  ==========================================================================
+========================  ====================================================================
+`DirectFeedback`          any module; hidden layers learn from random projections of the error
+`EquilibriumPropagation`  a network that settles; it learns from how nudges move its states
+========================  ====================================================================
 
 All four are used alike: ``backward(inputs, targets)`` adds to `.grad` of ``parameters()`` and
 returns the loss, any optimizer steps, ``predict(inputs)`` scores the classes, ``state_dict()``
@@ -17,5 +18,8 @@ from thalweg._extras import require
 require("torch")
 
 from thalweg.search.learning.direct_feedback import DirectFeedback  # noqa: E402
+from thalweg.search.learning.equilibrium_propagation import (  # noqa: E402
+    EquilibriumPropagation,
+)
 
-__all__ = ["DirectFeedback"]
+__all__ = ["DirectFeedback", "EquilibriumPropagation"]

@@ -87,7 +87,7 @@ def accumulate(parameters: Sequence[Tensor], gradients: Sequence[Tensor | None])
             p.grad.add_(g.detach())
 
 
-def check_inputs(inputs: Tensor) -> None:
+def check_inputs(inputs: Any) -> None:
     """Refuse inputs that are no finite samples."""
     if not isinstance(inputs, Tensor):
         raise TypeError(
@@ -102,7 +102,7 @@ def check_inputs(inputs: Tensor) -> None:
         raise ValueError("inputs must be finite, got NaN or infinity; clean the batch")
 
 
-def check_classes(inputs: Tensor, targets: Tensor, classes: int) -> None:
+def check_classes(inputs: Tensor, targets: Any, classes: int) -> None:
     """Refuse targets that are not one class index a sample."""
     if not isinstance(targets, Tensor) or targets.dtype not in (torch.int64, torch.int32):
         given = targets.dtype if isinstance(targets, Tensor) else type(targets).__name__
@@ -127,7 +127,7 @@ def check_positive(name: str, value: float, usual: float, least: float = 0.0) ->
     return float(value)
 
 
-def check_count(name: str, value: int, least: int, usual: int) -> int:
+def check_count(name: str, value: Any, least: int, usual: int) -> int:
     """Refuse what is not an integer of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"{name} must be an integer >= {least}, got {value}; try {usual}")
