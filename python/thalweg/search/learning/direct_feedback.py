@@ -152,8 +152,7 @@ class DirectFeedback(Rule):
             loss = self._loss(output, targets)
             e, *true = torch.autograd.grad(loss, [output, *entered])
         pairs = zip(self._project(e, entered), true, strict=True)
-        cosines = [torch.cosine_similarity(a.flatten(1), b.flatten(1), 1) for a, b in pairs]
-        return [float(c.clamp(-1, 1).acos().rad2deg().mean()) for c in cosines]
+        return [_angle(a.flatten(1).double(), b.flatten(1).double()) for a, b in pairs]
 
     def _loss(self, output: Tensor, targets: Tensor) -> Tensor:
         if self.loss is not None:
@@ -168,7 +167,7 @@ class DirectFeedback(Rule):
         return loss.item(), e
 
     def _project(self, e: Tensor, entered: list[Tensor]) -> list[Tensor]:
-        """E B_l in the shapes of what entered the cuts."""
+        """The feedback e B_l in the shapes of what entered the cuts."""
         wide, classes = [h[0].numel() for h in entered], e[0].numel()
         widest = max(wide)
         if self.feedback is None:
@@ -217,6 +216,13 @@ class DirectFeedback(Rule):
         """Restore the seed; the feedback is drawn from it again."""
         super().set_extra_state(state)
         self.feedback = None
+
+
+def _angle(a: Tensor, b: Tensor) -> float:
+    """Mean angle of the rows in degrees, also of rows that are tiny."""
+    cosine = (nn.functional.normalize(a, eps=0) * nn.functional.normalize(b, eps=0)).sum(1)
+    # A row of zeros has no angle.
+    return float(cosine.clamp(-1, 1).acos().rad2deg().nanmean())
 
 
 def _check_entry(name: str, arguments: tuple[Any, ...], again: bool) -> None:
