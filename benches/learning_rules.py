@@ -130,9 +130,9 @@ ROUNDS = 3
 # Rule, network trained by backpropagation beside it, epochs, rate, batch. Epochs of boosting are
 # shared by its rounds.
 RULES = {
-    "feedback": (feedback, lambda: mlp(784, 512, 512, 10), 10, 5e-4, 128),
-    "equilibrium": (equilibrium, sigmoids, 8, 2e-3, 100),
-    "asymmetric": (asymmetric, sigmoids, 8, 2e-3, 100),
+    "feedback": (feedback, lambda: mlp(784, 512, 512, 10), 12, 1e-3, 128),
+    "equilibrium": (equilibrium, sigmoids, 6, 2e-3, 100),
+    "asymmetric": (asymmetric, sigmoids, 6, 2e-3, 100),
     "noprop": (noprop, OneBlock, 4, 2e-3, 128),
     "boosting": (boosting, Residual, 12, 1e-3, 128),
 }

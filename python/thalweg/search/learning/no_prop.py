@@ -155,7 +155,8 @@ class NoProp(Rule):
         z = self.normal(len(inputs), self.dim, like=self.embeddings, stream=0)
         for t, block in enumerate(self.blocks):
             e = self.normal(len(inputs), self.dim, like=z, stream=t + 1)
-            step = self.a[t] * self._denoise(block, inputs, z) + self.b[t] * z
+            a, b = float(self.a[t]), float(self.b[t])
+            step = a * self._denoise(block, inputs, z) + b * z
             z = step + math.sqrt(self.c[t]) * e
         scores: Tensor = self.out(z)
         return scores
