@@ -78,6 +78,7 @@ __all__ = [
     "project_sets",
     "project_sinkhorn",
     "project_sinkhorn_pull",
+    "search_walk",
     "set_num_threads",
     "splitting_activation",
     "splitting_layer",
@@ -528,6 +529,13 @@ def project_sinkhorn_pull(
     a_out: NDArray[np.float64],
     b_out: NDArray[np.float64],
 ) -> None: ...
+def search_walk(
+    tensors: list[Any],
+    moves: Sequence[Sequence[Sequence[float]]],
+    seed: int,
+    streams: Sequence[int],
+    dither: int | None = None,
+) -> bool: ...
 def set_num_threads(n: int) -> None: ...
 def splitting_activation(
     blocks: Any, last: bool, strengths: Sequence[float], chunk: int

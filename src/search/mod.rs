@@ -10,6 +10,7 @@
 //! | [`kalman`] | ensembles that learn from what a model says of them |
 //! | [`nelder_mead`], [`random_search`] | a simplex, independent draws |
 //! | [`ensemble`] | members that a method keeps |
+//! | [`mezo`] | moves of tensors along noise that is drawn again |
 //! | [`boundary`] | what becomes of a candidate outside of its bounds |
 //! | [`setting`] | settings as they come from outside |
 //! | [`objectives`] | objectives whose probes cost what they change |
@@ -21,6 +22,7 @@ pub mod differential_evolution;
 pub mod ensemble;
 pub mod gfm;
 pub mod kalman;
+pub mod mezo;
 pub mod nelder_mead;
 pub mod objectives;
 pub mod openai_es;

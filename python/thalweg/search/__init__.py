@@ -8,12 +8,17 @@
 `CBO`                           ask and tell: particles that drift to a weighted mean
 `GFM`, `GFMPlus`                ask and tell: differences, for kinked and random costs
 `EnsembleKalman`                ask and tell outputs: inverse problems
+`CMA`                           ask and tell: the package cmaes, full covariance
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
+`MeZO`                          any torch module in the memory of inference, two forwards a step
+`ForwardGradient`               `.grad` from forward derivatives along guesses
+`stde`                          traces of Hessians and other operators from random directions
 `Linear Cosine Power ...`       schedules and solvers, keyword-only
 `register`, `methods`           further methods for `minimize`
+`spread`                        evaluations shared among processes
 ==============================  =============================================================
 """
 
@@ -34,6 +39,7 @@ from thalweg.search.choices import (
     Tempered,
     TopK,
 )
+from thalweg.search.cma import CMA
 from thalweg.search.differential_evolution import DifferentialEvolution
 from thalweg.search.ensemble_kalman import EnsembleKalman
 from thalweg.search.gfm import GFM, GFMPlus
@@ -46,10 +52,12 @@ from thalweg.search.random_search import RandomSearch
 from thalweg.search.registry import Searcher, methods, register
 from thalweg.search.result import Best
 from thalweg.search.sep_cma import SepCMA
+from thalweg.search.spread import spread
 from thalweg.search.spsa import SPSA
 
 __all__ = [
     "CBO",
+    "CMA",
     "GFM",
     "SPSA",
     "Best",
@@ -75,6 +83,7 @@ __all__ = [
     "methods",
     "minimize",
     "register",
+    "spread",
 ]
 
 register("polystep", PolyStep)
@@ -82,6 +91,7 @@ register("openai_es", OpenAIES)
 register("spsa", SPSA)
 register("differential_evolution", DifferentialEvolution)
 register("sep_cma", SepCMA)
+register("cma", CMA)
 register("particle_swarm", ParticleSwarm)
 register("nelder_mead", NelderMead)
 register("cbo", CBO)
@@ -92,7 +102,14 @@ register("random_search", RandomSearch)
 
 def __getattr__(name: str) -> Any:
     # These alone need torch, which takes seconds to import.
-    torch_parts = {"PolyStepOptimizer": "optimizer", "train": "loop"}
+    torch_parts = {
+        "ForwardGradient": "forward_gradient",
+        "MeZO": "mezo",
+        "PolyStepOptimizer": "optimizer",
+        "train": "loop",
+    }
+    if name == "stde":
+        return import_module("thalweg.search.stde")
     if name in torch_parts:
         return getattr(import_module(f"thalweg.search.{torch_parts[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
