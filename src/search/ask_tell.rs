@@ -34,6 +34,8 @@ pub enum Purpose {
     Start = 2,
     /// Whatever else a method draws.
     Other = 3,
+    /// Numbers of the samples of a random cost.
+    Samples = 4,
 }
 
 /// The stream `number` of a purpose.
@@ -89,6 +91,28 @@ pub trait Method: Send + Sync {
     fn admitted(&self, at: &Point, index: usize, out: &mut [f64]) {
         self.candidate(at, index, out);
         at.admit(at.number(index), out);
+    }
+
+    /// All candidates of the open step within the box, where the method keeps them as rows.
+    fn kept(&self, at: &Point) -> Option<&[f64]> {
+        let _ = at;
+        None
+    }
+
+    /// Which random sample a candidate is evaluated on, of those of its step.
+    fn sample(&self, index: usize) -> usize {
+        index
+    }
+
+    /// Takes what a model says of the candidates, a row each, and returns their costs; the call
+    /// of [`Method::advance`] that follows may use both.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for methods that know costs alone, [`Error::Shape`] for another size.
+    fn observe(&mut self, outputs: &[f64]) -> Result<Vec<f64>> {
+        let _ = outputs;
+        let (what, fix) = ("outputs of a model".into(), "tell costs".into());
+        Err(Error::Unsupported { what, fix })
     }
 
     /// Whether bad costs become the worst finite one plus the spread; else they become infinite.
@@ -215,11 +239,17 @@ impl Search {
             return Err(Error::value("out", allowed, out.len(), "pass one row a candidate"));
         }
         let this = &*self;
-        threads::for_each_chunk(out, TASK * dim, |task, rows| {
-            for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
-                this.candidate(task * TASK + i, row);
+        match self.method.kept(&self.point) {
+            Some(kept) => {
+                out.copy_from_slice(kept);
+                out.chunks_exact_mut(dim).for_each(|row| this.outer(row));
             }
-        });
+            None => threads::for_each_chunk(out, TASK * dim, |task, rows| {
+                for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
+                    this.candidate(task * TASK + i, row);
+                }
+            }),
+        }
         self.pending = true;
         Ok(())
     }
@@ -233,6 +263,25 @@ impl Search {
         if let Some(bounds) = &self.point.bounds {
             bounds.outer(x);
         }
+    }
+
+    /// A number for each candidate, equal where candidates share a random sample.
+    pub fn samples(&self) -> Vec<u64> {
+        let (rng, population) = (&self.point.rng, self.population());
+        let number = |index| self.point.number(self.method.sample(index));
+        (0..population)
+            .map(|index| rng.below(stream(Purpose::Samples, number(index)), 0, 1 << 63))
+            .collect()
+    }
+
+    /// Moves by what a model says of all candidates, a row each; see [`Search::tell`].
+    ///
+    /// # Errors
+    /// Those of [`Search::tell`] and of [`Method::observe`].
+    pub fn tell_outputs(&mut self, outputs: &[f64]) -> Result<()> {
+        self.opened()?;
+        let costs = self.method.observe(outputs)?;
+        self.tell(&costs)
     }
 
     /// Moves by the costs of all candidates of the open step, in their order.

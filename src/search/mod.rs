@@ -5,7 +5,12 @@
 //! | [`polystep`] | polytope search: templates, rotations, schedules, transport weights, the stepper |
 //! | [`ask_tell`] | what searchers around one solution share; [`openai_es`], [`spsa`] are such |
 //! | [`differential_evolution`], [`sep_cma`], [`particle_swarm`] | populations |
+//! | [`cbo`] | particles that drift to a weighted mean |
+//! | [`gfm`] | differences along random directions, for costs without slopes |
+//! | [`kalman`] | ensembles that learn from what a model says of them |
 //! | [`nelder_mead`], [`random_search`] | a simplex, independent draws |
+//! | [`ensemble`] | members that a method keeps |
+//! | [`mezo`] | moves of tensors along noise that is drawn again |
 //! | [`covering_direct_search`], [`positive_basis`] | random points and polls around the best one |
 //! | [`outside`] | an order, or a point, that a caller tells |
 //! | [`zo_rank_sgd`] | descent by an order alone |
@@ -15,8 +20,13 @@
 
 pub mod ask_tell;
 pub mod boundary;
+pub mod cbo;
 pub mod covering_direct_search;
 pub mod differential_evolution;
+pub mod ensemble;
+pub mod gfm;
+pub mod kalman;
+pub mod mezo;
 pub mod nelder_mead;
 pub mod objectives;
 pub mod openai_es;

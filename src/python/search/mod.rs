@@ -6,6 +6,7 @@ mod ask_tell;
 mod factor_graph;
 mod given;
 mod maxsat;
+mod mezo;
 mod polystep;
 pub(super) mod watch;
 
@@ -13,5 +14,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ask_tell::register(module)?;
     factor_graph::register(module)?;
     maxsat::register(module)?;
+    mezo::register(module)?;
     polystep::register(module)
 }

@@ -1,6 +1,7 @@
 """OpenAI-ES and SPSA against references from their papers; what all such searchers promise."""
 
 import copy
+import importlib.util
 import pickle
 
 import numpy as np
@@ -10,10 +11,14 @@ from hypothesis import strategies as st
 
 import thalweg
 from thalweg.search import (
+    CBO,
+    CMA,
+    GFM,
     SPSA,
     Cosine,
     CoveringDirectSearch,
     DifferentialEvolution,
+    GFMPlus,
     NelderMead,
     OpenAIES,
     ParticleSwarm,
@@ -23,8 +28,13 @@ from thalweg.search import (
     minimize,
 )
 
+WITHOUT_CMAES = pytest.mark.skipif(
+    importlib.util.find_spec("cmaes") is None, reason="cmaes is not installed"
+)
 SEARCHERS = [
     OpenAIES, SPSA, DifferentialEvolution, SepCMA, ParticleSwarm, NelderMead, RandomSearch,
+    CBO, GFM, GFMPlus,
+    pytest.param(CMA, marks=WITHOUT_CMAES),
     CoveringDirectSearch, ZORankSGD,
 ]  # fmt: skip
 BOUNDARIES = ["reflect", "resample", "transform"]
@@ -105,8 +115,8 @@ def test_same_bits_on_any_number_of_threads(make):
     try:
         for threads in (1, 2, 7):
             thalweg.set_num_threads(threads)
-            # A simplex takes memory of the square of that.
-            search = make(np.ones(301 if make is NelderMead else 20_001), seed=5)
+            # A simplex and a covariance take memory of the square of that.
+            search = make(np.ones({NelderMead: 301, CMA: 31}.get(make, 20_001)), seed=5)
             for _ in range(3):
                 search.tell(cost(search.ask()))
             ends.append(search.x)
@@ -148,6 +158,7 @@ def test_bounds_hold(make, boundary, low, width, seed):
     box = np.array([sides[i % 4] for i in range(D)])
     wide = {
         SPSA: {"c": 1.0}, NelderMead: {"initial_step": 1.0}, ParticleSwarm: {},
+        GFM: {"delta": 1.0}, GFMPlus: {"delta": 1.0},
         CoveringDirectSearch: {"radius": 2.0, "speculative": True}, ZORankSGD: {"mu": 1.0},
     }  # fmt: skip
     search = make(
