@@ -112,18 +112,15 @@ register("zo_rank_sgd", ZORankSGD)
 def __getattr__(name: str) -> Any:
     # These alone need torch, which takes seconds to import.
     torch_parts = {
+        "DirectionalAttack": "directional_attack",
         "ForwardGradient": "forward_gradient",
         "MeZO": "mezo",
-        "PolyStepOptimizer": "optimizer",
-        "train": "loop",
-    }
-    if name == "stde":
-        return import_module("thalweg.search.stde")
-        "DirectionalAttack": "directional_attack",
         "PolyStepOptimizer": "optimizer",
         "attack": "_attack",
         "train": "loop",
     }
+    if name == "stde":
+        return import_module("thalweg.search.stde")
     if name in torch_parts:
         return getattr(import_module(f"thalweg.search.{torch_parts[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
