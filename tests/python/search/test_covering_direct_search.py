@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from search import draws, functions
 
 import thalweg
-from thalweg.search import CoveringDirectSearch, minimize
+from thalweg.search import CoveringDirectSearch, ParticleSwarm, minimize
 
 OTHER = 3
 
@@ -250,3 +250,25 @@ def test_it_takes_no_ranking():
     search.ask()
     with pytest.raises(NotImplementedError, match="a ranking for this method is not supported"):
         search._core.tell_ranking([0], [1])
+
+
+def test_a_point_of_the_caller():
+    search = CoveringDirectSearch(np.ones(3), seed=0)
+    search.ask()
+    with pytest.raises(ValueError, match="place must be called between steps"):
+        search._core.place(np.zeros(3), 1.0, False)
+    search.tell([5.0])
+    with pytest.raises(ValueError, match=r"x of shape \(2,\) does not match x0"):
+        search._core.place(np.zeros(2), 1.0, False)
+    with pytest.raises(ValueError, match="x holds NaN or infinity"):
+        search._core.place(np.full(3, np.nan), 1.0, False)
+    assert (search.step, search.evaluations) == (1, 1)
+    assert not search._core.place(np.zeros(3), np.nan, False)
+    assert not search._core.place(np.zeros(3), 5.0, False)
+    np.testing.assert_array_equal(search.x, 1.0)
+    assert search._core.place(np.full(3, 0.5), 4.0, False)
+    np.testing.assert_array_equal(search.x, 0.5)
+    assert search.best.cost == 4.0
+    assert (search.step, search.evaluations, search.nonfinite) == (4, 4, 1)
+    with pytest.raises(NotImplementedError, match="a point that was not asked is not supported"):
+        ParticleSwarm(np.ones(3))._core.place(np.zeros(3), 1.0, False)
