@@ -12,6 +12,9 @@ __all__ = [
     "SearchAskTell",
     "SearchFactorGraph",
     "SearchFactorGraphState",
+    "SearchGsd",
+    "SearchGsdMarginals",
+    "SearchGsdNoise",
     "SearchMaxSat",
     "SearchMaxSatState",
     "SearchPolyStep",
@@ -78,6 +81,9 @@ __all__ = [
     "project_sets",
     "project_sinkhorn",
     "project_sinkhorn_pull",
+    "search_gsd_epsilon",
+    "search_gsd_rho",
+    "search_gsd_start",
     "set_num_threads",
     "splitting_activation_f32",
     "splitting_activation_f64",
@@ -159,6 +165,7 @@ class SearchAskTell:
     def save(self, /) -> list[tuple[str, Any]]: ...
     def restore(self, /, saved: Sequence[tuple[str, NDArray[np.float64]]]) -> None: ...
 
+
 @final
 class SearchFactorGraph:
     def __new__(cls, domains: NDArray[np.uint32]) -> SearchFactorGraph: ...
@@ -187,6 +194,53 @@ class SearchFactorGraphState:
     ) -> NDArray[np.float64]: ...
     @property
     def cost(self) -> float: ...
+
+@final
+class SearchGsd:
+    def __new__(
+        cls,
+        marginals: SearchGsdMarginals,
+        codes: NDArray[np.uint32],
+        targets: NDArray[np.float64],
+        edges: Sequence[Sequence[float]],
+        settings: Any,
+    ) -> SearchGsd: ...
+    def run(self, /, generations: int) -> bool: ...
+    def codes(self, /) -> NDArray[np.uint32]: ...
+    def restore(self, /, state: Any) -> None: ...
+    @property
+    def cost(self) -> float: ...
+    @property
+    def state(self) -> Any: ...
+
+@final
+class SearchGsdMarginals:
+    def __new__(
+        cls, sizes: Sequence[int], columns: Sequence[Sequence[int]]
+    ) -> SearchGsdMarginals: ...
+    def count(self, /, codes: NDArray[np.uint32]) -> NDArray[np.int64]: ...
+    @property
+    def offsets(self) -> list[int]: ...
+
+@final
+class SearchGsdNoise:
+    def __new__(cls, key: Sequence[int]) -> SearchGsdNoise: ...
+    def shares(
+        self, /, counts: NDArray[np.int64], rows: int, rho: float | None
+    ) -> tuple[Any, float]: ...
+    def select(
+        self, /, scores: NDArray[np.float64], k: int, rows: int, rho: float | None
+    ) -> tuple[list[int], float]: ...
+    def edges(
+        self,
+        /,
+        values: NDArray[np.float64],
+        low: float,
+        high: float,
+        bins: int,
+        grain: float,
+        rho: float | None,
+    ) -> tuple[Any, float]: ...
 
 @final
 class SearchMaxSat:
@@ -530,6 +584,9 @@ def project_sinkhorn_pull(
     a_out: NDArray[np.float64],
     b_out: NDArray[np.float64],
 ) -> None: ...
+def search_gsd_epsilon(rho: float, delta: float) -> float: ...
+def search_gsd_rho(epsilon: float, delta: float) -> float: ...
+def search_gsd_start(sizes: Sequence[int], rows: int, seed: int) -> NDArray[np.uint32]: ...
 def set_num_threads(n: int) -> None: ...
 def splitting_activation_f32(
     t: NDArray[np.float32],

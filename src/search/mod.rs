@@ -5,6 +5,7 @@
 //! | [`polystep`] | polytope search: templates, rotations, schedules, transport weights, the stepper |
 //! | [`ask_tell`] | what searchers around one solution share; [`openai_es`], [`spsa`] are such |
 //! | [`differential_evolution`], [`sep_cma`], [`particle_swarm`] | populations |
+//! | [`gsd`] | tables that fit private statistics |
 //! | [`nelder_mead`], [`random_search`] | a simplex, independent draws |
 //! | [`boundary`] | what becomes of a candidate outside of its bounds |
 //! | [`setting`] | settings as they come from outside |
@@ -13,6 +14,7 @@
 pub mod ask_tell;
 pub mod boundary;
 pub mod differential_evolution;
+pub mod gsd;
 pub mod nelder_mead;
 pub mod objectives;
 pub mod openai_es;

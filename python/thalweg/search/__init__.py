@@ -6,6 +6,7 @@
 `DifferentialEvolution SepCMA`  ask and tell: populations
 `ParticleSwarm`                 ask and tell: a population with velocities
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
+`PrivateGSD`                    synthetic tables with differential privacy
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
@@ -36,18 +37,22 @@ from thalweg.search.nelder_mead import NelderMead
 from thalweg.search.openai_es import OpenAIES
 from thalweg.search.particle_swarm import ParticleSwarm
 from thalweg.search.polystep import PolyStep
+from thalweg.search.private_gsd import PrivateGSD
 from thalweg.search.random_search import RandomSearch
 from thalweg.search.registry import Searcher, methods, register
 from thalweg.search.result import Best
 from thalweg.search.sep_cma import SepCMA
 from thalweg.search.spsa import SPSA
+from thalweg.search.tables import Categories, Interval
 
 __all__ = [
     "SPSA",
     "Best",
     "Bounds",
+    "Categories",
     "Cosine",
     "DifferentialEvolution",
+    "Interval",
     "KLSoftmax",
     "Linear",
     "NelderMead",
@@ -55,6 +60,7 @@ __all__ = [
     "ParticleSwarm",
     "PolyStep",
     "Power",
+    "PrivateGSD",
     "Progressive",
     "RandomSearch",
     "Searcher",

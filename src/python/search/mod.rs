@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 mod ask_tell;
 mod factor_graph;
 mod given;
+mod gsd;
 mod maxsat;
 mod polystep;
 pub(super) mod watch;
@@ -12,6 +13,7 @@ pub(super) mod watch;
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ask_tell::register(module)?;
     factor_graph::register(module)?;
+    gsd::register(module)?;
     maxsat::register(module)?;
     polystep::register(module)
 }
