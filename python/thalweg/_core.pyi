@@ -10,6 +10,7 @@ __all__ = [
     "NetworkCore",
     "NetworkTrainer",
     "SearchAskTell",
+    "SearchCircuit",
     "SearchFactorGraph",
     "SearchFactorGraphState",
     "SearchGsd",
@@ -165,6 +166,23 @@ class SearchAskTell:
     def save(self, /) -> list[tuple[str, Any]]: ...
     def restore(self, /, saved: Sequence[tuple[str, NDArray[np.float64]]]) -> None: ...
 
+@final
+class SearchCircuit:
+    def __new__(
+        cls,
+        size: int,
+        tables: tuple[Sequence[int], Sequence[int]] | None,
+        shape: tuple[int, int],
+        gates: Sequence[tuple[int, int, int]],
+        outputs: Sequence[int],
+    ) -> SearchCircuit: ...
+    def evaluate(self, /, theta: Any, x: Any) -> Any: ...
+    def reverse(self, /, theta: Any, x: Any, errors: Any, flips: bool) -> Any: ...
+    def ascend(
+        self, /, x: Any, y: Any, starts: Any, seed: int, first: int, epochs: int, flips: bool
+    ) -> Any: ...
+    @property
+    def laws(self) -> None: ...
 
 @final
 class SearchFactorGraph:

@@ -5,6 +5,7 @@
 //! | [`polystep`] | polytope search: templates, rotations, schedules, transport weights, the stepper |
 //! | [`ask_tell`] | what searchers around one solution share; [`openai_es`], [`spsa`] are such |
 //! | [`differential_evolution`], [`sep_cma`], [`particle_swarm`] | populations |
+//! | [`boolean`] | circuits that learn by their reverse derivative |
 //! | [`gsd`] | tables that fit private statistics |
 //! | [`nelder_mead`], [`random_search`] | a simplex, independent draws |
 //! | [`boundary`] | what becomes of a candidate outside of its bounds |
@@ -12,6 +13,7 @@
 //! | [`objectives`] | objectives whose probes cost what they change |
 
 pub mod ask_tell;
+pub mod boolean;
 pub mod boundary;
 pub mod differential_evolution;
 pub mod gsd;

@@ -7,6 +7,7 @@
 `ParticleSwarm`                 ask and tell: a population with velocities
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `PrivateGSD`                    synthetic tables with differential privacy
+`boolean`                       circuits that learn by their reverse derivative
 `minimize`                      one call, a result as scipy's
 `PolyStepOptimizer`             any torch module, trained by a closure that returns a loss
 `train`                         the same in a loop over batches of tensors
@@ -20,6 +21,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from thalweg.search import boolean
 from thalweg.search._arguments import Bounds
 from thalweg.search.choices import (
     Cosine,
@@ -68,6 +70,7 @@ __all__ = [
     "Sinkhorn",
     "Tempered",
     "TopK",
+    "boolean",
     "methods",
     "minimize",
     "register",

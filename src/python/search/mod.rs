@@ -3,6 +3,7 @@
 use pyo3::prelude::*;
 
 mod ask_tell;
+mod boolean;
 mod factor_graph;
 mod given;
 mod gsd;
@@ -12,6 +13,7 @@ pub(super) mod watch;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ask_tell::register(module)?;
+    boolean::register(module)?;
     factor_graph::register(module)?;
     gsd::register(module)?;
     maxsat::register(module)?;
