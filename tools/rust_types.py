@@ -27,7 +27,7 @@ _ATTRIBUTES = r"((?:#\[[^\n]*\]\s*)*)(?:pub(?:\([^)]*\))?\s+)?"
 _FUNCTION = re.compile(_ATTRIBUTES + r"fn\s+(?:r#)?(\w+)\s*(?:<[^({]*>)?\s*\(")
 _CLASS = re.compile(_ATTRIBUTES + r"(?:struct|enum)\s+(\w+)")
 _METHODS = re.compile(r"#\[pymethods\]\s*impl(?:<[^>]*>)?\s+(\w+)[^{]*\{")
-_RESULT = re.compile(r"\s*->\s*([^{;]+?)\s*(?:where\b[^{]*)?\{")
+_RESULT = re.compile(r"\s*->\s*((?:\[[^\]]*\]|[^{;])+?)\s*(?:where\b[^{]*)?\{")
 
 
 def signatures(sources):

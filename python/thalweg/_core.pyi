@@ -86,12 +86,8 @@ __all__ = [
     "search_gsd_rho",
     "search_gsd_start",
     "set_num_threads",
-    "splitting_activation_f32",
-    "splitting_activation_f64",
-    "splitting_hidden_f32",
-    "splitting_hidden_f64",
-    "splitting_output_f32",
-    "splitting_output_f64",
+    "splitting_activation",
+    "splitting_layer",
     "splitting_relu_prox",
     "stay_alone",
     "topo_global",
@@ -606,58 +602,17 @@ def search_gsd_epsilon(rho: float, delta: float) -> float: ...
 def search_gsd_rho(epsilon: float, delta: float) -> float: ...
 def search_gsd_start(sizes: Sequence[int], rows: int, seed: int) -> NDArray[np.uint32]: ...
 def set_num_threads(n: int) -> None: ...
-def splitting_activation_f32(
-    t: NDArray[np.float32],
-    v: NDArray[np.float32],
-    u: NDArray[np.float32],
-    skip: NDArray[np.float32] | None,
-    next: tuple[NDArray[np.float32], NDArray[np.float32], bool] | None,
-    row: NDArray[np.float32],
-    strengths: Sequence[float],
+def splitting_activation(
+    blocks: Any, last: bool, strengths: Sequence[float], chunk: int
 ) -> float: ...
-def splitting_activation_f64(
-    t: NDArray[np.float64],
-    v: NDArray[np.float64],
-    u: NDArray[np.float64],
-    skip: NDArray[np.float64] | None,
-    next: tuple[NDArray[np.float64], NDArray[np.float64], bool] | None,
-    row: NDArray[np.float64],
+def splitting_layer(
+    blocks: Any,
+    skip: bool,
     strengths: Sequence[float],
-) -> float: ...
-def splitting_hidden_f32(
-    z: NDArray[np.float32],
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
-    skip: NDArray[np.float32] | None,
-    bias: NDArray[np.float32],
-    strengths: Sequence[float],
-) -> None: ...
-def splitting_hidden_f64(
-    z: NDArray[np.float64],
-    u: NDArray[np.float64],
-    v: NDArray[np.float64],
-    skip: NDArray[np.float64] | None,
-    bias: NDArray[np.float64],
-    strengths: Sequence[float],
-) -> None: ...
-def splitting_output_f32(
-    z: NDArray[np.float32],
-    u: NDArray[np.float32],
-    v: NDArray[np.float32],
-    y: NDArray[np.float32],
-    skip: NDArray[np.float32] | None,
-    bias: NDArray[np.float32],
-    strengths: Sequence[float],
-) -> None: ...
-def splitting_output_f64(
-    z: NDArray[np.float64],
-    u: NDArray[np.float64],
-    v: NDArray[np.float64],
-    y: NDArray[np.float64],
-    skip: NDArray[np.float64] | None,
-    bias: NDArray[np.float64],
-    strengths: Sequence[float],
-) -> None: ...
+    chunk: int,
+    cross: NDArray[np.float64],
+    gram: NDArray[np.float64] | None,
+) -> tuple[float, list[float], NDArray[np.float64], NDArray[np.float64]]: ...
 def splitting_relu_prox(
     a: NDArray[np.float64], c: NDArray[np.float64], g: float
 ) -> NDArray[np.float64]: ...

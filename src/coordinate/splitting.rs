@@ -15,12 +15,14 @@
 //! Samples are rows. A pass updates a block, leaves U - b where Z was (what the weights are fitted to),
 //! and sums the terms of F as they were before it: every term is read by the last block that may
 //! change it, so the sums of one sweep are F at its start. Arithmetic and sums are in f64; the sum of
-//! a block of rows belongs to one task, so the result does not depend on threads. The matrix products
-//! between passes are the caller's.
+//! a block of rows belongs to one task, so the result does not depend on threads. Products of matrices
+//! are those of the engine, a chunk of samples at a time, and add up in f64.
 
+use crate::engine::gemm::{Matrix, gemm};
 use crate::engine::real::Float;
 use crate::engine::simd::{self, Kernel};
 use crate::engine::threads;
+use crate::linalg::syrk;
 
 /// Rows of a task.
 const ROWS: usize = 64;
@@ -36,6 +38,133 @@ pub struct Strengths {
     pub alpha: f64,
 }
 
+/// A layer: its weights, and the blocks of all samples.
+pub struct Layer<'a, F> {
+    /// Activations that come in.
+    pub input: &'a [F],
+    /// Weights, a row an output.
+    pub weights: &'a [F],
+    /// Bias.
+    pub bias: &'a [F],
+    /// Block U of what comes out before the activation; updated.
+    pub u: &'a mut [F],
+    /// Block V of what comes out; updated where it is the network's output.
+    pub v: &'a mut [F],
+    /// Targets of the network, if this is its last layer.
+    pub y: Option<&'a [F]>,
+    /// Whether the input is added to the activation.
+    pub skip: bool,
+}
+
+/// Updates the blocks of a layer, and adds up what its weights are fitted to: (U - b)' input in
+/// `cross`, and the lower triangle of input' input in `gram`, if asked for.
+///
+/// # Panics
+/// If lengths differ.
+pub fn update_layer<F: Float>(
+    layer: Layer<'_, F>,
+    strengths: Strengths,
+    chunk: usize,
+    cross: &mut [f64],
+    mut gram: Option<&mut [f64]>,
+) -> Sums {
+    let Layer { input, weights, bias, u, v, y, skip } = layer;
+    let d = bias.len();
+    let wide = weights.len() / d;
+    let mut sums =
+        Sums { layer: 0.0, output: [0.0; 2], target: vec![0.0; d], residual: vec![0.0; d] };
+    let mut z = vec![F::default(); (chunk * d).min(u.len())];
+    let blocks = u.chunks_mut(chunk * d).zip(v.chunks_mut(chunk * d));
+    for (k, ((u, v), input)) in blocks.zip(input.chunks(chunk * wide)).enumerate() {
+        let z = &mut z[..u.len()];
+        let rows = Matrix::new(input, u.len() / d, wide);
+        gemm(1.0, rows, Matrix::new(weights, d, wide).transpose(), 0.0, z);
+        let skip = skip.then_some(input);
+        let new = match y {
+            Some(y) => output(z, u, v, &y[k * chunk * d..][..z.len()], skip, bias, strengths),
+            None => hidden(z, u, v, skip, bias, strengths),
+        };
+        sums.add(&new);
+        syrk::accumulate(Matrix::new(z, rows.shape()[0], d).transpose(), rows, cross);
+        if let Some(gram) = gram.as_deref_mut() {
+            syrk::accumulate_lower(rows.transpose(), 0, gram, wide);
+        }
+    }
+    sums
+}
+
+/// A hidden activation between two layers, and the system that it solves.
+pub struct Between<'a, F> {
+    /// Block V; updated.
+    pub v: &'a mut [F],
+    /// Block U below it.
+    pub u: &'a [F],
+    /// Input of the layer below, where it is added to the activation.
+    pub skip: Option<&'a [F]>,
+    /// Block U of the layer above.
+    pub asked: &'a [F],
+    /// Block V of the layer above, where it adds this activation.
+    pub above: Option<&'a [F]>,
+    /// Whether the layer above is the last one.
+    pub last: bool,
+    /// Weights of the layer above, a row an output, and its bias.
+    pub weights: &'a [F],
+    /// The bias above.
+    pub bias: &'a [F],
+    /// Inverse of (1 or, with `above`, 2) gamma I + rho W'W; or, where W has fewer rows than columns
+    /// and nothing is added, rho (gamma I + rho W W')^-1 W.
+    pub gain: &'a [F],
+}
+
+/// Minimises the objective over a hidden activation; returns the squared distance of what it was from
+/// S + relu(U).
+///
+/// # Panics
+/// If lengths differ.
+pub fn update_activation<F: Float>(
+    between: Between<'_, F>,
+    Strengths { gamma, rho, .. }: Strengths,
+    chunk: usize,
+) -> f64 {
+    let Between { v, u, skip, asked, above, last, weights, bias, gain } = between;
+    let (out, d) = (bias.len(), weights.len() / bias.len());
+    let small = gain.len() < d * d;
+    let mut row = vec![0.0; d];
+    if !small {
+        for (weights, b) in weights.chunks_exact(d).zip(bias) {
+            row.iter_mut().zip(weights).for_each(|(sum, w)| *sum -= rho * b.to_f64() * w.to_f64());
+        }
+    }
+    let row: Vec<F> = row.into_iter().map(F::from_f64).collect();
+    let weights = Matrix::new(weights, out, d);
+    let gain = Matrix::new(gain, if small { out } else { d }, d);
+    let mut t = vec![F::default(); (chunk * d).min(u.len())];
+    let mut total = 0.0;
+    let blocks = v.chunks_mut(chunk * d).zip(u.chunks(chunk * d)).zip(asked.chunks(chunk * out));
+    for (k, ((v, u), asked)) in blocks.enumerate() {
+        let (n, t) = (u.len() / d, &mut t[..u.len()]);
+        let these = k * chunk * d..k * chunk * d + n * d;
+        let skip = skip.map(|skip| &skip[these.clone()]);
+        let next = above.map(|above| Next { v: &above[these.clone()], u: asked, last });
+        if small {
+            // V = R + (U - b - R W') K with R the activation that U asks for.
+            t.fill(F::default());
+            total += activation(t, v, u, skip, None, &row, 1.0, 0.0);
+            let pairs = asked.iter().zip(bias.iter().cycle());
+            let mut off: Vec<F> =
+                pairs.map(|(u, b)| F::from_f64(u.to_f64() - b.to_f64())).collect();
+            gemm(-1.0, Matrix::new(t, n, d), weights.transpose(), 1.0, &mut off);
+            v.copy_from_slice(t);
+            gemm(1.0, Matrix::new(&off, n, out), gain, 1.0, v);
+        } else {
+            gemm(1.0, Matrix::new(asked, n, out), weights, 0.0, t);
+            total += activation(t, v, u, skip, next, &row, gamma, rho);
+            gemm(1.0, Matrix::new(t, n, d), gain, 0.0, v);
+        }
+    }
+    total
+}
+
 /// What a pass over a block U sums, over rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sums {
@@ -47,6 +176,15 @@ pub struct Sums {
     pub target: Vec<f64>,
     /// Columns of U - Z + b.
     pub residual: Vec<f64>,
+}
+
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.layer += other.layer;
+        self.output.iter_mut().zip(other.output).for_each(|(sum, x)| *sum += x);
+        self.target.iter_mut().zip(&other.target).for_each(|(sum, x)| *sum += x);
+        self.residual.iter_mut().zip(&other.residual).for_each(|(sum, x)| *sum += x);
+    }
 }
 
 /// Minimises `(a - relu(u))^2 / 2 + g (u - c)^2 / 2`, where `root` is [`root`] of g. Of equal minima
@@ -109,10 +247,7 @@ fn pass<F: Float, const W: usize, const K: usize>(
 }
 
 /// Updates `u` of a hidden layer. `z` holds the products without `bias`, and U - b afterwards.
-///
-/// # Panics
-/// If lengths differ.
-pub fn hidden<F: Float>(
+fn hidden<F: Float>(
     z: &mut [F],
     u: &mut [F],
     v: &[F],
@@ -177,11 +312,8 @@ impl<F: Float> Kernel for Hidden<'_, F> {
 }
 
 /// Updates `v` and `u` of the last layer; `z` as in [`hidden`].
-///
-/// # Panics
-/// If lengths differ.
 #[allow(clippy::too_many_arguments)]
-pub fn output<F: Float>(
+fn output<F: Float>(
     z: &mut [F],
     u: &mut [F],
     v: &mut [F],
@@ -217,24 +349,21 @@ pub fn output<F: Float>(
 
 /// What the next layer asks of the activation that it skips over.
 #[derive(Debug, Clone, Copy)]
-pub struct Next<'a, F> {
+struct Next<'a, F> {
     /// Its activation.
-    pub v: &'a [F],
+    v: &'a [F],
     /// Its input.
-    pub u: &'a [F],
+    u: &'a [F],
     /// Whether that is the last layer, whose activation is the identity.
-    pub last: bool,
+    last: bool,
 }
 
 /// The right-hand side of the normal equations of `v`, a hidden activation, in `t`, which holds the
 /// products of the next layer's input with its weights:
 /// rho t + row + gamma (S + relu(u)) + gamma (V_next - sigma(U_next)).
 /// Returns the squared distance of `v` from S + relu(u).
-///
-/// # Panics
-/// If lengths differ.
 #[allow(clippy::too_many_arguments)]
-pub fn activation<F: Float>(
+fn activation<F: Float>(
     t: &mut [F],
     v: &[F],
     u: &[F],
@@ -321,29 +450,45 @@ mod tests {
     }
 
     #[test]
-    fn sums_do_not_depend_on_threads_or_chunks() {
-        let (n, d) = (150, 7);
-        let [v, skip, bias, y] = [1, 2, 3, 4].map(|seed| data(seed, n * d));
+    fn a_layer_and_an_activation_depend_neither_on_threads_nor_much_on_chunks() {
+        let (n, [d, wide]) = (1500, [37, 150]);
+        let out = d;
+        let [input, v, y, skip] = [1, 2, 3, 4].map(|seed| data(seed, n * d.max(wide)));
+        let (weights, above, asked) = (data(5, d * wide), data(6, out * d), data(7, n * out));
+        let (bias, gain) = (data(8, d.max(out)), data(9, d * d));
         let run = |count: usize, chunk: usize| {
             threads::set(count);
-            let (mut z, mut u, mut w) = (data(5, n * d), data(6, n * d), data(7, n * d));
-            let mut total = 0.0;
-            for at in (0..n * d).step_by(chunk * d) {
-                let r = at..(at + chunk * d).min(n * d);
-                let (z, u, w) = (&mut z[r.clone()], &mut u[r.clone()], &mut w[r.clone()]);
-                let skip = Some(&skip[r.clone()]);
-                total += hidden(z, u, &v[r.clone()], skip, &bias[..d], S).layer;
-                total += output(z, u, w, &y[r.clone()], skip, &bias[..d], S).output[0];
-                let next = Some(Next { v: &v[r.clone()], u: &y[r], last: false });
-                total += activation(z, w, u, skip, next, &bias[..d], S.gamma, S.rho);
+            let (mut u, mut w) = (data(10, n * d), data(11, n * d));
+            let (mut cross, mut gram) = (vec![0.0; d * wide], vec![0.0; wide * wide]);
+            let mut sums = Vec::new();
+            for y in [None, Some(&y[..n * d])] {
+                let (input, bias) = (&input[..n * wide], &bias[..d]);
+                let (u, v) = (&mut u[..], &mut w[..]);
+                let layer = Layer { input, weights: &weights, bias, u, v, y, skip: false };
+                sums.push(update_layer(layer, S, chunk, &mut cross, Some(&mut gram)));
             }
+            let between = Between {
+                v: &mut w,
+                u: &u,
+                skip: Some(&skip[..n * d]),
+                asked: &asked,
+                above: Some(&v[..n * d]),
+                last: false,
+                weights: &above,
+                bias: &bias[..out],
+                gain: &gain,
+            };
+            let distance = update_activation(between, S, chunk);
             threads::set(0);
-            (z, u, w, total)
+            (u, w, cross, sums, distance)
         };
         let one = run(1, n);
         assert!(run(2, n) == one && run(7, n) == one);
-        let chunked = run(1, 64);
-        assert_eq!((&chunked.0, &chunked.1, &chunked.2), (&one.0, &one.1, &one.2));
-        assert!((chunked.3 - one.3).abs() < 1e-12 * one.3);
+        let chunked = run(1, 128);
+        assert_eq!((&chunked.0, &chunked.1), (&one.0, &one.1));
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * (1.0 + b.abs()), "{a} {b}");
+        chunked.2.iter().zip(&one.2).for_each(|(a, b)| near(*a, *b));
+        near(chunked.3[1].layer, one.3[1].layer);
+        near(chunked.4, one.4);
     }
 }

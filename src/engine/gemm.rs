@@ -3,6 +3,7 @@
 use super::real::Float;
 use super::tensor::Dtype;
 use super::threads;
+use std::ops::Range;
 
 /// A row-major matrix, or the transpose of one.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,23 @@ impl<'a, F> Matrix<'a, F> {
         Self { data, shape: [rows, columns], strides: [stride as isize, 1] }
     }
 
+    /// Rows `rows` of columns `columns`, without moving anything.
+    ///
+    /// # Panics
+    /// If there are no such rows or columns.
+    pub fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        assert!(rows.end <= self.shape[0] && columns.end <= self.shape[1]);
+        let [down, right] = self.strides.map(|stride| stride as usize);
+        let first = rows.start * down + columns.start * right;
+        let shape = [rows.len(), columns.len()];
+        Self { data: &self.data[first.min(self.data.len())..], shape, strides: self.strides }
+    }
+
+    /// Numbers of rows and columns.
+    pub fn shape(&self) -> [usize; 2] {
+        self.shape
+    }
+
     /// The transpose, without moving anything.
     pub fn transpose(self) -> Self {
         let ([rows, columns], [down, right]) = (self.shape, self.strides);
@@ -38,64 +56,72 @@ impl<'a, F> Matrix<'a, F> {
     }
 }
 
-/// Rows of the product that one task computes.
-const ROWS: usize = 128;
+/// Rows of the product that one task computes, at least and at most: each task packs all of `b`.
+const ROWS: [usize; 2] = [128, 1024];
 
-/// `c = alpha a b + beta c`, `c` row-major.
+/// `c = alpha a b + beta c`, `c` row-major. How rows are shared out changes no bit of them.
 ///
 /// # Panics
 /// If shapes do not fit.
 pub fn gemm<F: Float>(alpha: f64, a: Matrix<'_, F>, b: Matrix<'_, F>, beta: f64, c: &mut [F]) {
-    let ([m, k], [k2, n]) = (a.shape, b.shape);
-    assert!(k == k2 && c.len() == m * n, "shapes of a product");
+    let ([m, k], [_, n]) = (a.shape, b.shape);
+    assert_eq!(c.len(), m * n, "shapes of a product");
     if n == 0 {
         return;
     }
-    let (alpha, beta) = (F::from_f64(alpha), F::from_f64(beta));
-    threads::for_each_chunk(c, ROWS * n, |block, c| {
-        let first = block * ROWS;
-        // SAFETY: `a` has rows `first..first + c.len() / n`, `b` is whole, `c` is exclusive and
-        // contiguous, and strides keep every element of `a` and `b` inside its slice.
-        unsafe {
-            let a_data = a.data.as_ptr().offset(first as isize * a.strides[0]);
-            let size = (c.len() / n, k, n);
-            if F::DTYPE == Dtype::F32 {
-                matrixmultiply::sgemm(
-                    size.0,
-                    size.1,
-                    size.2,
-                    alpha.to_f64() as f32,
-                    a_data.cast(),
-                    a.strides[0],
-                    a.strides[1],
-                    b.data.as_ptr().cast(),
-                    b.strides[0],
-                    b.strides[1],
-                    beta.to_f64() as f32,
-                    c.as_mut_ptr().cast(),
-                    n as isize,
-                    1,
-                );
-            } else {
-                matrixmultiply::dgemm(
-                    size.0,
-                    size.1,
-                    size.2,
-                    alpha.to_f64(),
-                    a_data.cast(),
-                    a.strides[0],
-                    a.strides[1],
-                    b.data.as_ptr().cast(),
-                    b.strides[0],
-                    b.strides[1],
-                    beta.to_f64(),
-                    c.as_mut_ptr().cast(),
-                    n as isize,
-                    1,
-                );
-            }
-        }
+    let rows = m.div_ceil(4 * threads::count()).clamp(ROWS[0], ROWS[1]);
+    threads::for_each_chunk(c, rows * n, |block, c| {
+        let first = block * rows;
+        serial(alpha, a.part(first..first + c.len() / n, 0..k), b, beta, c);
     });
+}
+
+/// [`gemm`] on this thread.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn serial<F: Float>(alpha: f64, a: Matrix<'_, F>, b: Matrix<'_, F>, beta: f64, c: &mut [F]) {
+    let ([m, k], [k2, n]) = (a.shape, b.shape);
+    assert!(k == k2 && c.len() == m * n, "shapes of a product");
+    // SAFETY: strides keep every element of `a` and `b` inside its slice; `c` is exclusive, contiguous,
+    // and of the product's size. The type is the one that `DTYPE` names.
+    unsafe {
+        if F::DTYPE == Dtype::F32 {
+            matrixmultiply::sgemm(
+                m,
+                k,
+                n,
+                alpha as f32,
+                a.data.as_ptr().cast(),
+                a.strides[0],
+                a.strides[1],
+                b.data.as_ptr().cast(),
+                b.strides[0],
+                b.strides[1],
+                beta as f32,
+                c.as_mut_ptr().cast(),
+                n as isize,
+                1,
+            );
+        } else {
+            matrixmultiply::dgemm(
+                m,
+                k,
+                n,
+                alpha,
+                a.data.as_ptr().cast(),
+                a.strides[0],
+                a.strides[1],
+                b.data.as_ptr().cast(),
+                b.strides[0],
+                b.strides[1],
+                beta,
+                c.as_mut_ptr().cast(),
+                n as isize,
+                1,
+            );
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,6 +140,14 @@ mod tests {
                 let dot: f64 = (0..k).map(|l| a[i * k + l] * b[j * k + l]).sum();
                 assert!((c[i * n + j] - (2.0 * dot + 0.5)).abs() < 1e-12);
             }
+        }
+        let mut part = vec![0.0; 2 * 3];
+        let (left, right) = (Matrix::new(&a, m, k), Matrix::new(&a, m, k).transpose());
+        gemm(1.0, left.part(4..6, 1..7), right.part(1..7, 0..3), 0.0, &mut part);
+        for (t, x) in part.iter().enumerate() {
+            let (i, j) = (4 + t / 3, t % 3);
+            let dot: f64 = (1..k).map(|l| a[i * k + l] * a[j * k + l]).sum();
+            assert!((x - dot).abs() < 1e-12);
         }
     }
 }

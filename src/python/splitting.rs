@@ -1,6 +1,6 @@
 //! Bindings of the blocks of a ReLU network.
 
-use crate::coordinate::splitting::{self, Next, Strengths, Sums};
+use crate::coordinate::splitting::{self, Between, Layer, Strengths, Sums};
 use crate::engine::real::Float;
 use crate::engine::{Error, Result};
 use numpy::{
@@ -11,31 +11,56 @@ use pyo3::prelude::*;
 /// Names of what this job adds to the module.
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(splitting_relu_prox, module)?)?;
-    module.add_function(wrap_pyfunction!(splitting_hidden_f32, module)?)?;
-    module.add_function(wrap_pyfunction!(splitting_hidden_f64, module)?)?;
-    module.add_function(wrap_pyfunction!(splitting_output_f32, module)?)?;
-    module.add_function(wrap_pyfunction!(splitting_output_f64, module)?)?;
-    module.add_function(wrap_pyfunction!(splitting_activation_f32, module)?)?;
-    module.add_function(wrap_pyfunction!(splitting_activation_f64, module)?)?;
-    Ok(())
+    module.add_function(wrap_pyfunction!(splitting_layer, module)?)?;
+    module.add_function(wrap_pyfunction!(splitting_activation, module)?)
 }
 
-type Summed<'py> = (f64, [f64; 2], Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+type Vector<'py, F> = PyReadonlyArray1<'py, F>;
+type Block<'py, F> = PyReadonlyArray2<'py, F>;
+type Written<'py, F> = PyReadwriteArray2<'py, F>;
 
-fn summed(py: Python<'_>, sums: Sums) -> Summed<'_> {
-    let [target, residual] = [sums.target, sums.residual].map(|sum| PyArray1::from_vec(py, sum));
-    (sums.layer, sums.output, target, residual)
+/// Input, weights, bias, U, V, targets of the last layer.
+type LayerOf<'py, F> = (
+    Block<'py, F>,
+    Block<'py, F>,
+    Vector<'py, F>,
+    Written<'py, F>,
+    Written<'py, F>,
+    Option<Block<'py, F>>,
+);
+#[derive(FromPyObject)]
+enum AnyLayer<'py> {
+    F32(LayerOf<'py, f32>),
+    F64(LayerOf<'py, f64>),
 }
 
-/// All arrays of a call have one shape, whose rows are as long as `width`.
-fn check(shapes: &[&[usize]], width: usize) -> Result<()> {
-    match shapes.iter().find(|shape| **shape != shapes[0] || shape[1] != width) {
+/// V, U, input of the layer below where it is added, U above, V above where this is added, weights and
+/// bias above, gain.
+type BetweenOf<'py, F> = (
+    Written<'py, F>,
+    Block<'py, F>,
+    Option<Block<'py, F>>,
+    Block<'py, F>,
+    Option<Block<'py, F>>,
+    Block<'py, F>,
+    Vector<'py, F>,
+    Block<'py, F>,
+);
+#[derive(FromPyObject)]
+enum AnyBetween<'py> {
+    F32(BetweenOf<'py, f32>),
+    F64(BetweenOf<'py, f64>),
+}
+
+/// Each array has the rows and columns named beside it.
+fn check(shapes: &[(&str, &[usize], [usize; 2])]) -> Result<()> {
+    match shapes.iter().find(|(_, shape, expected)| shape != expected) {
         None => Ok(()),
-        Some(shape) => Err(Error::Shape {
-            name: "an array".into(),
+        Some((name, shape, expected)) => Err(Error::Shape {
+            name: (*name).into(),
             given: format!("{shape:?}"),
-            other: "the others".into(),
-            expected: format!("{:?} and a bias of {width}", shapes[0]),
+            other: "the layer".into(),
+            expected: format!("{expected:?}"),
             fix: "pass blocks of one layer".into(),
         }),
     }
@@ -54,164 +79,111 @@ fn splitting_relu_prox<'py>(
     Ok(PyArray1::from_iter(py, prox))
 }
 
-fn hidden<'py, F: Float + Element>(
-    py: Python<'py>,
-    [mut z, mut u]: [PyReadwriteArray2<'py, F>; 2],
-    v: PyReadonlyArray2<'py, F>,
-    skip: Option<PyReadonlyArray2<'py, F>>,
-    bias: PyReadonlyArray1<'py, F>,
-    [gamma, rho, alpha]: [f64; 3],
-) -> PyResult<Summed<'py>> {
-    let bias = bias.as_slice()?;
-    let last = skip.as_ref().map_or(v.shape(), |skip| skip.shape());
-    check(&[z.shape(), u.shape(), v.shape(), last], bias.len())?;
-    let (z, u, v) = (z.as_slice_mut()?, u.as_slice_mut()?, v.as_slice()?);
-    let skip = skip.as_ref().map(|skip| skip.as_slice()).transpose()?;
-    let strengths = Strengths { gamma, rho, alpha };
-    let sums = py.detach(|| splitting::hidden(z, u, v, skip, bias, strengths));
-    Ok(summed(py, sums))
-}
-
-fn output<'py, F: Float + Element>(
-    py: Python<'py>,
-    [mut z, mut u, mut v]: [PyReadwriteArray2<'py, F>; 3],
-    y: PyReadonlyArray2<'py, F>,
-    skip: Option<PyReadonlyArray2<'py, F>>,
-    bias: PyReadonlyArray1<'py, F>,
-    [gamma, rho, alpha]: [f64; 3],
-) -> PyResult<Summed<'py>> {
-    let bias = bias.as_slice()?;
-    let last = skip.as_ref().map_or(y.shape(), |skip| skip.shape());
-    check(&[z.shape(), u.shape(), v.shape(), y.shape(), last], bias.len())?;
-    let (z, u, v) = (z.as_slice_mut()?, u.as_slice_mut()?, v.as_slice_mut()?);
-    let (y, skip) = (y.as_slice()?, skip.as_ref().map(|skip| skip.as_slice()).transpose()?);
-    let strengths = Strengths { gamma, rho, alpha };
-    let sums = py.detach(|| splitting::output(z, u, v, y, skip, bias, strengths));
-    Ok(summed(py, sums))
-}
-
-type Ahead<'py, F> = (PyReadonlyArray2<'py, F>, PyReadonlyArray2<'py, F>, bool);
-
-#[allow(clippy::too_many_arguments)]
-fn activation<'py, F: Float + Element>(
-    py: Python<'py>,
-    mut t: PyReadwriteArray2<'py, F>,
-    v: PyReadonlyArray2<'py, F>,
-    u: PyReadonlyArray2<'py, F>,
-    skip: Option<PyReadonlyArray2<'py, F>>,
-    next: Option<Ahead<'py, F>>,
-    row: PyReadonlyArray1<'py, F>,
-    [gamma, rho]: [f64; 2],
-) -> PyResult<f64> {
-    let row = row.as_slice()?;
-    let skipped = skip.as_ref().map_or(v.shape(), |skip| skip.shape());
-    let ahead = next.as_ref().map_or([v.shape(); 2], |(v, u, _)| [v.shape(), u.shape()]);
-    check(&[t.shape(), v.shape(), u.shape(), skipped, ahead[0], ahead[1]], row.len())?;
-    let (t, v, u) = (t.as_slice_mut()?, v.as_slice()?, u.as_slice()?);
-    let skip = skip.as_ref().map(|skip| skip.as_slice()).transpose()?;
-    let next = match &next {
-        Some((v, u, last)) => Some(Next { v: v.as_slice()?, u: u.as_slice()?, last: *last }),
-        None => None,
+fn layer<F: Float + Element>(
+    py: Python<'_>,
+    (input, weights, bias, mut u, mut v, y): LayerOf<'_, F>,
+    skip: bool,
+    strengths: Strengths,
+    chunk: usize,
+    cross: &mut [f64],
+    gram: Option<&mut [f64]>,
+) -> PyResult<Sums> {
+    let (n, [d, wide]) = (input.shape()[0], [weights.shape()[0], weights.shape()[1]]);
+    let y_shape = y.as_ref().map_or(u.shape(), |y| y.shape());
+    check(&[
+        ("input", input.shape(), [n, wide]),
+        ("bias", &[1, bias.len()], [1, d]),
+        ("u", u.shape(), [n, d]),
+        ("v", v.shape(), [n, d]),
+        ("y", y_shape, [n, d]),
+        ("cross", &[1, cross.len()], [1, d * wide]),
+    ])?;
+    let layer = Layer {
+        input: input.as_slice()?,
+        weights: weights.as_slice()?,
+        bias: bias.as_slice()?,
+        u: u.as_slice_mut()?,
+        v: v.as_slice_mut()?,
+        y: y.as_ref().map(|y| y.as_slice()).transpose()?,
+        skip,
     };
-    Ok(py.detach(|| splitting::activation(t, v, u, skip, next, row, gamma, rho)))
+    Ok(py.detach(|| splitting::update_layer(layer, strengths, chunk, cross, gram)))
 }
 
-/// Update a hidden block `u` in place; `z` becomes what the layer is fitted to.
+/// Update the blocks of a layer in place: `blocks` are input, weights, bias, U, V, targets or None;
+/// `strengths` gamma, rho, alpha. Adds to `cross` and to the lower triangle of `gram`.
 #[pyfunction]
-#[pyo3(signature = (z, u, v, skip, bias, strengths))]
+#[pyo3(signature = (blocks, skip, strengths, chunk, cross, gram))]
 #[allow(clippy::type_complexity)]
-fn splitting_hidden_f32<'py>(
+fn splitting_layer<'py>(
     py: Python<'py>,
-    z: PyReadwriteArray2<'py, f32>,
-    u: PyReadwriteArray2<'py, f32>,
-    v: PyReadonlyArray2<'py, f32>,
-    skip: Option<PyReadonlyArray2<'py, f32>>,
-    bias: PyReadonlyArray1<'py, f32>,
+    blocks: AnyLayer<'py>,
+    skip: bool,
     strengths: [f64; 3],
+    chunk: usize,
+    mut cross: PyReadwriteArray2<'py, f64>,
+    mut gram: Option<PyReadwriteArray2<'py, f64>>,
 ) -> PyResult<(f64, [f64; 2], Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
-    hidden(py, [z, u], v, skip, bias, strengths)
+    let [gamma, rho, alpha] = strengths;
+    let strengths = Strengths { gamma, rho, alpha };
+    let cross = cross.as_slice_mut()?;
+    let gram = gram.as_mut().map(|gram| gram.as_slice_mut()).transpose()?;
+    let sums = match blocks {
+        AnyLayer::F32(blocks) => layer(py, blocks, skip, strengths, chunk, cross, gram),
+        AnyLayer::F64(blocks) => layer(py, blocks, skip, strengths, chunk, cross, gram),
+    }?;
+    let [target, residual] = [sums.target, sums.residual].map(|sum| PyArray1::from_vec(py, sum));
+    Ok((sums.layer, sums.output, target, residual))
 }
 
-/// Update the blocks `u` and `v` of the last layer in place; `z` as of a hidden one.
-#[pyfunction]
-#[pyo3(signature = (z, u, v, y, skip, bias, strengths))]
-#[allow(clippy::too_many_arguments, clippy::type_complexity)]
-fn splitting_output_f32<'py>(
-    py: Python<'py>,
-    z: PyReadwriteArray2<'py, f32>,
-    u: PyReadwriteArray2<'py, f32>,
-    v: PyReadwriteArray2<'py, f32>,
-    y: PyReadonlyArray2<'py, f32>,
-    skip: Option<PyReadonlyArray2<'py, f32>>,
-    bias: PyReadonlyArray1<'py, f32>,
-    strengths: [f64; 3],
-) -> PyResult<(f64, [f64; 2], Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
-    output(py, [z, u, v], y, skip, bias, strengths)
-}
-
-/// Complete the right-hand side `t` of the normal equations of a hidden activation `v`.
-#[pyfunction]
-#[pyo3(signature = (t, v, u, skip, next, row, strengths))]
-#[allow(clippy::too_many_arguments, clippy::type_complexity)]
-fn splitting_activation_f32<'py>(
-    py: Python<'py>,
-    t: PyReadwriteArray2<'py, f32>,
-    v: PyReadonlyArray2<'py, f32>,
-    u: PyReadonlyArray2<'py, f32>,
-    skip: Option<PyReadonlyArray2<'py, f32>>,
-    next: Option<(PyReadonlyArray2<'py, f32>, PyReadonlyArray2<'py, f32>, bool)>,
-    row: PyReadonlyArray1<'py, f32>,
-    strengths: [f64; 2],
+fn between<F: Float + Element>(
+    py: Python<'_>,
+    (mut v, u, skip, asked, above, weights, bias, gain): BetweenOf<'_, F>,
+    last: bool,
+    strengths: Strengths,
+    chunk: usize,
 ) -> PyResult<f64> {
-    activation(py, t, v, u, skip, next, row, strengths)
+    let (n, [out, d]) = (u.shape()[0], [weights.shape()[0], weights.shape()[1]]);
+    let small = out < d && above.is_none();
+    let [skipped, above_it] = [&skip, &above].map(|a| a.as_ref().map_or(u.shape(), |a| a.shape()));
+    check(&[
+        ("v", v.shape(), [n, d]),
+        ("u", u.shape(), [n, d]),
+        ("skip", skipped, [n, d]),
+        ("asked", asked.shape(), [n, if above.is_some() { d } else { out }]),
+        ("above", above_it, [n, d]),
+        ("bias", &[1, bias.len()], [1, out]),
+        ("gain", gain.shape(), [if small { out } else { d }, d]),
+    ])?;
+    let between = Between {
+        v: v.as_slice_mut()?,
+        u: u.as_slice()?,
+        skip: skip.as_ref().map(|skip| skip.as_slice()).transpose()?,
+        asked: asked.as_slice()?,
+        above: above.as_ref().map(|above| above.as_slice()).transpose()?,
+        last,
+        weights: weights.as_slice()?,
+        bias: bias.as_slice()?,
+        gain: gain.as_slice()?,
+    };
+    Ok(py.detach(|| splitting::update_activation(between, strengths, chunk)))
 }
 
-/// Update a hidden block `u` in place; `z` becomes what the layer is fitted to.
+/// Update a hidden activation in place: `blocks` are V, U, input of the layer below where it is added,
+/// U above, V above where this is added, weights and bias above, gain; `strengths` gamma, rho.
 #[pyfunction]
-#[pyo3(signature = (z, u, v, skip, bias, strengths))]
-#[allow(clippy::type_complexity)]
-fn splitting_hidden_f64<'py>(
+#[pyo3(signature = (blocks, last, strengths, chunk))]
+fn splitting_activation<'py>(
     py: Python<'py>,
-    z: PyReadwriteArray2<'py, f64>,
-    u: PyReadwriteArray2<'py, f64>,
-    v: PyReadonlyArray2<'py, f64>,
-    skip: Option<PyReadonlyArray2<'py, f64>>,
-    bias: PyReadonlyArray1<'py, f64>,
-    strengths: [f64; 3],
-) -> PyResult<(f64, [f64; 2], Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
-    hidden(py, [z, u], v, skip, bias, strengths)
-}
-
-/// Update the blocks `u` and `v` of the last layer in place; `z` as of a hidden one.
-#[pyfunction]
-#[pyo3(signature = (z, u, v, y, skip, bias, strengths))]
-#[allow(clippy::too_many_arguments, clippy::type_complexity)]
-fn splitting_output_f64<'py>(
-    py: Python<'py>,
-    z: PyReadwriteArray2<'py, f64>,
-    u: PyReadwriteArray2<'py, f64>,
-    v: PyReadwriteArray2<'py, f64>,
-    y: PyReadonlyArray2<'py, f64>,
-    skip: Option<PyReadonlyArray2<'py, f64>>,
-    bias: PyReadonlyArray1<'py, f64>,
-    strengths: [f64; 3],
-) -> PyResult<(f64, [f64; 2], Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>)> {
-    output(py, [z, u, v], y, skip, bias, strengths)
-}
-
-/// Complete the right-hand side `t` of the normal equations of a hidden activation `v`.
-#[pyfunction]
-#[pyo3(signature = (t, v, u, skip, next, row, strengths))]
-#[allow(clippy::too_many_arguments, clippy::type_complexity)]
-fn splitting_activation_f64<'py>(
-    py: Python<'py>,
-    t: PyReadwriteArray2<'py, f64>,
-    v: PyReadonlyArray2<'py, f64>,
-    u: PyReadonlyArray2<'py, f64>,
-    skip: Option<PyReadonlyArray2<'py, f64>>,
-    next: Option<(PyReadonlyArray2<'py, f64>, PyReadonlyArray2<'py, f64>, bool)>,
-    row: PyReadonlyArray1<'py, f64>,
+    blocks: AnyBetween<'py>,
+    last: bool,
     strengths: [f64; 2],
+    chunk: usize,
 ) -> PyResult<f64> {
-    activation(py, t, v, u, skip, next, row, strengths)
+    let [gamma, rho] = strengths;
+    let strengths = Strengths { gamma, rho, alpha: 0.0 };
+    match blocks {
+        AnyBetween::F32(blocks) => between(py, blocks, last, strengths, chunk),
+        AnyBetween::F64(blocks) => between(py, blocks, last, strengths, chunk),
+    }
 }

@@ -20,18 +20,6 @@ from thalweg.coordinate._network import (
     targets,
 )
 
-_HIDDEN: dict[str, Any] = {
-    "float32": _core.splitting_hidden_f32,
-    "float64": _core.splitting_hidden_f64,
-}
-_OUTPUT: dict[str, Any] = {
-    "float32": _core.splitting_output_f32,
-    "float64": _core.splitting_output_f64,
-}
-_ACTIVATION: dict[str, Any] = {
-    "float32": _core.splitting_activation_f32,
-    "float64": _core.splitting_activation_f64,
-}
 Double = NDArray[np.float64]
 
 
@@ -279,36 +267,30 @@ class BlockCoordinateTrainer:
     def _update_layer(self, i: int) -> float:
         """Update U (of the last layer also V), then W and b, of layer i."""
         (W, b), V = parameters(self.layers[i]), self._input(i)
-        last = i == len(self.layers) - 1
-        strengths = [self.gamma, self.rho, self.alpha]
+        y = self._y if i == len(self.layers) - 1 else None
         fresh = i > 0 or self._factor is None
-        gram, cross = np.zeros((W.shape[1],) * 2), np.zeros(W.shape)
-        total, target, residual = 0.0, np.zeros(len(b)), np.zeros(len(b))
-        for rows in self._chunks():
-            v, u, a = V[rows], self._U[i][rows], self._V[i][rows]
-            z, skip = v @ W.T, v if self.skips[i] else None
-            if last:
-                sums = _OUTPUT[self.dtype.name](z, u, a, self._y[rows], skip, b, strengths)
-            else:
-                sums = _HIDDEN[self.dtype.name](z, u, a, skip, b, strengths)
-            total += 0.5 * (self.rho * sums[0] + sums[1][0] + self.gamma * sums[1][1])
-            target += sums[2]
-            residual += sums[3]
-            cross += z.T @ v
-            if fresh:
-                gram += v.T @ v
+        gram = np.zeros((W.shape[1],) * 2) if fresh else None
+        cross = np.zeros(W.shape)
+        layer, output, target, residual = _core.splitting_layer(
+            (V, W, b, self._U[i], self._V[i], y),
+            self.skips[i],
+            (self.gamma, self.rho, self.alpha),
+            self.chunk,
+            cross,
+            gram,
+        )
         self._fit_weights(i, gram, cross, target, residual)
-        return total
+        return 0.5 * (self.rho * layer + output[0] + self.gamma * output[1])
 
     def _fit_weights(
-        self, i: int, gram: Double, cross: Double, target: Double, residual: Double
+        self, i: int, gram: Double | None, cross: Double, target: Double, residual: Double
     ) -> None:
         """Solve for the weights and the bias of layer i."""
         layer, n = self.layers[i], len(self._x)
         W, b = (part.astype(np.float64) for part in parameters(layer))
         joint = self.joint_bias and layer.bias is not None
         factor = None if i else self._factor
-        if factor is None:
+        if gram is not None:
             sums = self._input(i).sum(axis=0, dtype=np.float64) if joint else None
             factor = self._factorise(i, gram, sums, n)
             if not i:
@@ -349,26 +331,25 @@ class BlockCoordinateTrainer:
         """Update the activation V of hidden layer i."""
         W, b = parameters(self.layers[i + 1])
         wide = not self.skips[i + 1] and len(W) < W.shape[1]
-        update = _ACTIVATION[self.dtype.name]
         # Either way one inverse of the smaller size, in float64 and rounded once.
         system = self.rho * (W @ W.T if wide else W.T @ W).astype(np.float64)
         system[np.diag_indices_from(system)] += self.gamma * (1 + self.skips[i + 1])
         torch = self._torch
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(torch.from_numpy(system))).numpy()
         gain = (self.rho * inverse @ W.astype(np.float64) if wide else inverse).astype(self.dtype)
-        row = np.zeros_like(b, shape=W.shape[1]) if wide else -self.rho * (b @ W)
-        row, strengths = row.astype(self.dtype), [1.0, 0.0] if wide else [self.gamma, self.rho]
-        total, last = 0.0, i + 1 == len(self.layers) - 1
-        for rows in self._chunks():
-            u, v, asked = self._U[i][rows], self._V[i][rows], self._U[i + 1][rows]
-            skip = self._input(i)[rows] if self.skips[i] else None
-            ahead = (self._V[i + 1][rows], asked, last) if self.skips[i + 1] else None
-            t = np.zeros_like(v) if wide else asked @ W
-            total += update(t, v, u, skip, ahead, row, strengths)
-            if wide:
-                # V = R + (U - b - R W') K with R the activation that U asks for.
-                np.matmul(asked - b - t @ W.T, gain, out=v)
-                v += t
-            else:
-                np.matmul(t, gain, out=v)
-        return 0.5 * self.gamma * total
+        distance = _core.splitting_activation(
+            (
+                self._V[i],
+                self._U[i],
+                self._input(i) if self.skips[i] else None,
+                self._U[i + 1],
+                self._V[i + 1] if self.skips[i + 1] else None,
+                W,
+                b,
+                np.ascontiguousarray(gain),
+            ),
+            i + 1 == len(self.layers) - 1,
+            (self.gamma, self.rho),
+            self.chunk,
+        )
+        return 0.5 * self.gamma * distance

@@ -9,6 +9,7 @@ use super::newton::newton;
 use super::packed::Packed;
 use crate::coordinate::design::Design;
 use crate::coordinate::penalty::{Descent, Penalty, subtract};
+use crate::engine::gemm::Matrix;
 use crate::engine::sparse::Columns as Sparse;
 use crate::engine::threads;
 use crate::linalg::syrk;
@@ -83,7 +84,7 @@ impl Gram {
                 }
             }
             let out = &mut self.values[old * stride..];
-            syrk::accumulate_lower(data, [count, len, len], old, out, stride);
+            syrk::accumulate_lower(Matrix::new(data, count, len), old, out, stride);
         }
     }
 

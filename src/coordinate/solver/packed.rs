@@ -5,6 +5,7 @@
 //! one step, and the next pass over all features, in double precision, makes up for it.
 
 use crate::coordinate::design::Design;
+use crate::engine::gemm::Matrix;
 use crate::engine::threads;
 use crate::linalg::quad::{self, WIDTH};
 use crate::linalg::syrk;
@@ -111,7 +112,7 @@ impl Packed {
 
     /// Adds the inner products of the columns from `old` on to `out`, lower triangle.
     pub fn multiply(&self, old: usize, out: &mut [f64], stride: usize) {
-        let shape = [self.count, self.len, self.stride];
-        syrk::accumulate_lower(&self.data, shape, old, out, stride);
+        let columns = Matrix::strided(&self.data, self.count, self.len, self.stride);
+        syrk::accumulate_lower(columns, old, out, stride);
     }
 }

@@ -15,6 +15,7 @@
 
 use super::paths::{Forward, each};
 use super::{Model, Swap, swapped};
+use crate::engine::gemm::Matrix;
 use crate::engine::simd::{self, Kernel};
 use crate::engine::{Error, Result};
 use crate::linalg::{cholesky, syrk};
@@ -40,7 +41,7 @@ impl Linear {
             return Err(Error::value("X", allowed, rows.len(), "pass a row a sample"));
         }
         let mut covariance = vec![0.0; d * d];
-        syrk::accumulate_lower(rows, [d, n, n], 0, &mut covariance, d);
+        syrk::accumulate_lower(Matrix::new(rows, d, n), 0, &mut covariance, d);
         let trace: f64 = (0..d).map(|i| covariance[i * d + i]).sum();
         let more = ridge * trace / d as f64;
         for i in 0..d {
