@@ -135,6 +135,7 @@ def main():
         print("ours: proposals a second", quartiles([1e6 / s for s in seconds]))
         return
     theirs, rates, ratios = [], [], []
+
     def block(seconds, cost):
         even.run(BLOCK)
         spent = 0.0

@@ -42,7 +42,7 @@ class Semiring:
     def __init__(self, sums: ArrayLike, products: ArrayLike) -> None:
         tables = [np.asarray(table) for table in (sums, products)]
         for name, table in zip(("sums", "products"), tables):
-            if table.ndim != 2 or table.dtype.kind not in "iu" or table.shape != tables[0].shape:
+            if table.shape != (len(tables[0]),) * 2 or table.dtype.kind not in "iu":
                 raise ValueError(
                     f"{name} must be a square table of integers, got {table.dtype} of shape "
                     f"{table.shape}; pass one row an element"
@@ -280,7 +280,7 @@ class Circuit:
         return np.ascontiguousarray(array, dtype=np.uint8)
 
     def _own(self, wire: Wire) -> Wire:
-        if not isinstance(wire, Wire) or wire.circuit is not self:
+        if getattr(wire, "circuit", None) is not self:
             raise ValueError(f"wires must be of this circuit, got {wire!r}; build in one circuit")
         return wire
 
@@ -401,7 +401,8 @@ class ReverseDerivativeAscent:
         draws = np.random.default_rng(self._seed)
         self.thetas = draws.integers(0, size, size=(restarts, count)).astype(np.uint8)
         self.thetas[0] = 0 if theta is None else circuit.theta(theta)
-        self.theta, self.errors, self.epochs = self.thetas[0].copy(), None, 0
+        self.theta, self.epochs = self.thetas[0].copy(), 0
+        self.errors: int | None = None
 
     def fit(self, x: ArrayLike, y: ArrayLike, epochs: int = 100) -> ReverseDerivativeAscent:
         """Go over the samples, from where the last call ended.

@@ -41,7 +41,7 @@ class Budget:
     >>> budget = Budget(1.0, 1e-6)
     >>> budget.spend("ages", "gaussian", 0.25 * budget.rho, scale=0.01)
     >>> round(budget.rho, 4), round(budget.spent / budget.rho, 4)
-    (0.0223, 0.25)
+    (0.0244, 0.25)
     """
 
     def __init__(self, epsilon: float, delta: float) -> None:

@@ -124,6 +124,8 @@ class PrivateGSD:
     [('noisy splits', 0.5), ('gaussian', 0.5)]
     """
 
+    measured_: dict[Columns, Floats]
+
     def __init__(
         self,
         epsilon: float | None = 1.0,
@@ -149,13 +151,14 @@ class PrivateGSD:
                 )
         if isinstance(domain, str) and domain != "data":
             raise ValueError(f'domain must be a mapping or "data", got {domain!r}; spell it so')
-        for name, value in (
-            ("rounds", rounds),
-            ("per_round", per_round),
-            ("rows", rows),
-            ("proposals", proposals),
-            ("max_generations", max_generations),
-        ):
+        counts: dict[str, Any] = {
+            "rounds": rounds,
+            "per_round": per_round,
+            "rows": rows,
+            "proposals": proposals,
+            "max_generations": max_generations,
+        }
+        for name, value in counts.items():
             if value is not None and (not isinstance(value, (int, np.integer)) or value < 1):
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}; raise it")
         if not 0.0 <= tol < np.inf:
@@ -165,6 +168,7 @@ class PrivateGSD:
         self.epsilon, self.delta, self.domain, self.marginals = epsilon, delta, domain, marginals
         self.rounds, self.per_round, self.rows = rounds, per_round, rows
         self.operators, self.proposals = tuple(operators), proposals
+        self._state: Any = None
         self.tol, self.max_generations, self.seed = tol, max_generations, seed
 
     def fit(self, table: Any) -> PrivateGSD:
@@ -293,8 +297,8 @@ class PrivateGSD:
         self._space, self._kind, self.edges_ = space, kind_of(table), dict(space.edges)
         sizes = [space.size(name) for name in space.names]
         self._codes = _core.search_gsd_start(sizes, rows, self._seed)
-        self.measured_: dict[Columns, Floats] = {}
-        self._state: Any = None
+        self.measured_ = {}
+        self._state = None
 
     def _measure(
         self,

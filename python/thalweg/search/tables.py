@@ -144,7 +144,8 @@ class Interval:
         """Values, each uniform in its bin."""
         low, high = edges[codes], edges[codes + 1]
         values = low + rng.random(codes.size) * (high - low)
-        return np.clip(np.floor(values) if self.integer else values, self.low, self.high)
+        values = np.floor(values) if self.integer else values
+        return np.asarray(np.clip(values, self.low, self.high), dtype=np.float64)
 
 
 Domain = Mapping[Hashable, "Categories | Interval"]
@@ -263,7 +264,7 @@ def _missing(name: Hashable) -> ValueError:
 
 def names_of(marginals: int | Sequence[Sequence[Hashable]], names: Sequence[Hashable]) -> Any:
     """Marginals as tuples of known names, all of a number of columns where that is given."""
-    if isinstance(marginals, (int, np.integer)) and not isinstance(marginals, bool):
+    if isinstance(marginals, (int, np.integer)):
         if not 1 <= marginals <= len(names):
             raise ValueError(
                 f"marginals must be in [1, {len(names)}], got {marginals}; a usual value is 2"
