@@ -67,7 +67,8 @@ impl Operators {
         }
         for (column, (edges, &size)) in edges.iter().zip(&sizes).enumerate() {
             let fits = edges.len() == size as usize + 1 && edges.is_sorted_by(|a, b| a < b);
-            if !edges.is_empty() && !(fits && edges.iter().all(|edge| edge.is_finite())) {
+            let finite = edges.iter().all(|edge| edge.is_finite());
+            if !(edges.is_empty() || fits && finite) {
                 let allowed = format!("{} ascending numbers", size + 1);
                 let given = format!("{edges:?}");
                 return Err(Error::value(format!("edges[{column}]"), allowed, given, "sort them"));
