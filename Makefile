@@ -17,6 +17,9 @@ REQUIREMENTS ?=
 # Arguments of `thalweg race`, of pytest, of the wheel build.
 RACE ?=
 PYTEST ?=
+# Benchmarks of `make bench`: those that run without arguments.
+BENCHES ?= aggregate blocks coordinate fused_backward multi_gradient project search_maxsat \
+	search_methods state_precision steps
 WHEEL ?= $(if $(filter Linux,$(shell uname -s)),--compatibility manylinux_2_28 --zig)
 
 PHASE := tools/phase
@@ -128,7 +131,7 @@ smoke: $(STAMPS)/wheel
 # ---- figures
 
 bench: $(STAMPS)/packages-$(EXTRAS) $(STAMPS)/build
-	@for file in benches/*.py; do $(PHASE) "$$file" $(BIN)/python "$$file" || exit; done
+	@for name in $(BENCHES); do $(PHASE) "$$name" $(BIN)/python benches/$$name.py || exit; done
 
 clean:
 	rm -rf $(VENV) $(VENV)-smoke dist target python/thalweg/_core*.so python/thalweg/_core*.pyd

@@ -3,7 +3,7 @@
     python benches/search.py small --seeds 0 5      # PolyStep, the polystep package, a Gaussian ES
     python benches/search.py overhead   # ask and tell, microseconds an evaluation
     python benches/search.py torch      # PolyStepOptimizer against the polystep package
-    python benches/search.py methods    # the other methods on standard functions, and their peers
+    python benches/search.py methods    # the other methods: search_methods.py has more options
 
 Contenders share one process, problem, start and budget, and take turns.
 """
