@@ -177,8 +177,6 @@ class SearchCircuit:
     def ascend(
         self, /, x: Any, y: Any, starts: Any, seed: int, first: int, epochs: int, flips: bool
     ) -> Any: ...
-    @property
-    def laws(self) -> None: ...
 
 @final
 class SearchFactorGraph:

@@ -60,12 +60,6 @@ impl SearchCircuit {
         Ok(Self { circuit, ring })
     }
 
-    /// Elements neutral in sums and in products, and whether sums can be undone.
-    #[getter]
-    fn laws(&self) -> ([u8; 2], bool) {
-        over!(&self.ring, ring => (ring.neutral(), ring.has_minus()))
-    }
-
     /// Outputs for rows of inputs, flat.
     fn evaluate<'py>(
         &self,

@@ -208,8 +208,9 @@ mod tests {
         let entries = |f: &dyn Fn(usize, usize) -> usize| -> Vec<u8> {
             (0..size * size).map(|i| f(i / size, i % size) as u8).collect()
         };
+        let modular = sum(size - 1, 1, size) == 0;
         let product =
-            |a, b| if sum(size - 1, 1, size) == 0 { a * b % size } else { (a * b).min(size - 1) };
+            |a: usize, b: usize| if modular { a * b % size } else { (a * b).min(size - 1) };
         Tables::new(size, entries(&|a, b| sum(a, b, size)), entries(&product))
     }
 
