@@ -12,6 +12,7 @@ _EXTRA = {
     "matplotlib": "plot",
     "matplotlib.pyplot": "plot",
     "networkx": "graph",
+    "cmaes": "cma",
     "click": "cli",
     "rich": "cli",
     "tqdm": "cli",

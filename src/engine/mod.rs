@@ -5,6 +5,7 @@ mod convert;
 pub mod error;
 pub mod gemm;
 pub mod lanes;
+pub mod noise;
 mod openmp;
 pub mod pass;
 pub mod real;

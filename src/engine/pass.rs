@@ -42,6 +42,29 @@ pub struct Entry<'a> {
     pub direction: Option<Tensor<'a>>,
 }
 
+/// An entry that needs nothing beside it.
+pub struct Lone<'a>(pub Entry<'a>);
+
+impl<'a> AsRef<Entry<'a>> for Lone<'a> {
+    fn as_ref(&self) -> &Entry<'a> {
+        &self.0
+    }
+}
+
+impl<'a> Lone<'a> {
+    /// A gradient that is only read.
+    pub fn gradient(g: View<'a>) -> Self {
+        let x = Tensor::from(&mut [] as &mut [f32]);
+        Self(Entry { x, g, state: States::default(), direction: None })
+    }
+
+    /// A tensor that is changed without a gradient.
+    pub fn target(x: Tensor<'a>) -> Self {
+        let g = View::from(&[] as &[f32]);
+        Self(Entry { x, g, state: States::default(), direction: None })
+    }
+}
+
 /// What a pass does to parameters and states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -151,6 +174,23 @@ impl Stretch<'_, '_> {
                 let block = exclusive(&self.entry.x, &(start..end), scratch, false);
                 work(&mut *block.data);
                 block.store();
+            }
+        });
+    }
+
+    /// Calls `work(round, start, part)` for one part of what the pass changes after the other, each
+    /// `rounds` times, with the place of its first element in the entry. Between rounds a part is
+    /// rounded to nearest; only the last round rounds as the tensor asks for.
+    pub fn rounds<F: Float>(&self, rounds: usize, mut work: impl FnMut(usize, usize, &mut [F])) {
+        let range = &self.chunk.range;
+        with_scratch(|scratch: &mut [F]| {
+            for start in range.clone().step_by(block_len::<F>()) {
+                let end = range.end.min(start + block_len::<F>());
+                for round in 0..rounds {
+                    let block = exclusive(&self.entry.x, &(start..end), scratch, false);
+                    work(round, start, &mut *block.data);
+                    if round + 1 < rounds { block.store_nearest() } else { block.store() }
+                }
             }
         });
     }

@@ -343,12 +343,17 @@ impl Tensor<'_> {
     ///
     /// # Safety
     /// As for `place`.
-    unsafe fn narrow<H: Half, F: Float>(&self, range: &Range<usize>, values: &[F]) {
+    unsafe fn narrow<H: Half, F: Float>(
+        &self,
+        range: &Range<usize>,
+        values: &[F],
+        dither: Option<Dither>,
+    ) {
         // SAFETY: the caller's promise; what lies beside has the type and length of the memory.
         unsafe {
             if self.beside.is_null() {
                 let to = self.place(range);
-                return match self.dither {
+                return match dither {
                     Some(dither) => H::stochastic(values, to, dither, range.start),
                     None => H::nearest(values, to),
                 };
@@ -401,9 +406,22 @@ impl<'s, F: Float> Block<'s, F> {
         Self { data, home: None }
     }
 
-    /// Rounds a scratch copy back into its tensor; nothing to do for the memory itself.
+    /// Rounds a scratch copy back into its tensor, as the tensor asks for; nothing to do for the
+    /// memory itself.
     #[inline]
     pub fn store(self) {
+        let dither = self.home.and_then(|(tensor, _)| tensor.dither);
+        self.write(dither);
+    }
+
+    /// As [`Block::store`], to nearest.
+    #[inline]
+    pub fn store_nearest(self) {
+        self.write(None);
+    }
+
+    #[inline]
+    fn write(self, dither: Option<Dither>) {
         let Some((tensor, start)) = self.home else { return };
         let range = start..start + self.data.len();
         // SAFETY: `block` took exclusive access to this range of a tensor of this type.
@@ -413,13 +431,13 @@ impl<'s, F: Float> Block<'s, F> {
                     convert::each(self.data, tensor.place(&range), |x: F| x.to_f64() as f32);
                 }
                 Dtype::F64 => convert::each(self.data, tensor.place(&range), F::to_f64),
-                Dtype::Bf16 => tensor.narrow::<Bf16, F>(&range, self.data),
-                Dtype::F16 => tensor.narrow::<F16, F>(&range, self.data),
+                Dtype::Bf16 => tensor.narrow::<Bf16, F>(&range, self.data, dither),
+                Dtype::F16 => tensor.narrow::<F16, F>(&range, self.data, dither),
                 Dtype::Code8 => {
                     let scales = tensor.scales(&range);
                     let scales = std::slice::from_raw_parts_mut(scales, scale_count(range.len()));
                     let codes = tensor.place(&range);
-                    codes::encode(self.data, codes, scales, tensor.dither, start);
+                    codes::encode(self.data, codes, scales, dither, start);
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! Each is one pass over memory. Norms accumulate in f64, in an order that does not depend on the
 //! number of threads.
 
-use crate::engine::pass::{self, Access, Entry, States, Stretch};
+use crate::engine::pass::{self, Access, Entry, Lone, States, Stretch};
 use crate::engine::real::{Float, Lane, Real};
 use crate::engine::reduce;
 use crate::engine::simd::{self, Kernel};
@@ -44,26 +44,11 @@ impl Norm {
     }
 }
 
-struct Lone<'a>(Entry<'a>);
-
-impl<'a> AsRef<Entry<'a>> for Lone<'a> {
-    fn as_ref(&self) -> &Entry<'a> {
-        &self.0
-    }
-}
-
-impl<'a> Lone<'a> {
-    fn new(x: Tensor<'a>, g: View<'a>) -> Self {
-        Self(Entry { x, g, state: States::default(), direction: None })
-    }
-}
-
 /// The norm of all elements of all `gradients`; 0 for none, NaN where one is NaN.
 pub fn total_norm(gradients: Vec<View<'_>>, norm: Norm) -> f64 {
     let chunks = pass::chunks(gradients.iter().map(View::len));
     let double: Vec<bool> = gradients.iter().map(|g| g.dtype() == Dtype::F64).collect();
-    let lone = |g| Lone::new(Tensor::from(&mut [] as &mut [f32]), g);
-    let mut entries: Vec<Lone<'_>> = gradients.into_iter().map(lone).collect();
+    let mut entries: Vec<Lone<'_>> = gradients.into_iter().map(Lone::gradient).collect();
     let parts = pass::run(&mut entries, &chunks, Access::Read, |stretch| {
         if double[stretch.entry()] {
             reduce_stretch::<f64>(&stretch, norm)
@@ -85,8 +70,7 @@ fn reduce_stretch<F: Float>(stretch: &Stretch<'_, '_>, norm: Norm) -> f64 {
 pub fn scale(gradients: Vec<Tensor<'_>>, factor: f64) {
     let chunks = pass::chunks(gradients.iter().map(Tensor::len));
     let double: Vec<bool> = gradients.iter().map(|g| g.dtype() == Dtype::F64).collect();
-    let lone = |x| Lone::new(x, View::from(&[] as &[f32]));
-    let mut entries: Vec<Lone<'_>> = gradients.into_iter().map(lone).collect();
+    let mut entries: Vec<Lone<'_>> = gradients.into_iter().map(Lone::target).collect();
     pass::run(&mut entries, &chunks, Access::Write, |stretch| {
         if double[stretch.entry()] {
             stretch.target::<f64>(|x| multiply(x, factor));

@@ -15,7 +15,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 /// The memory of each tensor; none if one is out of the core's reach.
-fn spans(tensors: &Bound<'_, PyList>) -> PyResult<Option<Vec<Span>>> {
+pub fn spans(tensors: &Bound<'_, PyList>) -> PyResult<Option<Vec<Span>>> {
     let torch = Torch::get(tensors.py())?;
     let mut spans = Vec::with_capacity(tensors.len());
     for tensor in tensors {

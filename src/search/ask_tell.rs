@@ -5,6 +5,7 @@
 //! Bounds: see [`boundary`](super::boundary); x itself is clipped to the box.
 
 use super::boundary::Boundary;
+use super::outside::Ranking;
 use super::polystep::normalise::repair;
 use crate::engine::rng::Philox;
 use crate::engine::{Error, Result, threads};
@@ -33,6 +34,8 @@ pub enum Purpose {
     Start = 2,
     /// Whatever else a method draws.
     Other = 3,
+    /// Numbers of the samples of a random cost.
+    Samples = 4,
 }
 
 /// The stream `number` of a purpose.
@@ -90,6 +93,28 @@ pub trait Method: Send + Sync {
         at.admit(at.number(index), out);
     }
 
+    /// All candidates of the open step within the box, where the method keeps them as rows.
+    fn kept(&self, at: &Point) -> Option<&[f64]> {
+        let _ = at;
+        None
+    }
+
+    /// Which random sample a candidate is evaluated on, of those of its step.
+    fn sample(&self, index: usize) -> usize {
+        index
+    }
+
+    /// Takes what a model says of the candidates, a row each, and returns their costs; the call
+    /// of [`Method::advance`] that follows may use both.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for methods that know costs alone, [`Error::Shape`] for another size.
+    fn observe(&mut self, outputs: &[f64]) -> Result<Vec<f64>> {
+        let _ = outputs;
+        let (what, fix) = ("outputs of a model".into(), "tell costs".into());
+        Err(Error::Unsupported { what, fix })
+    }
+
     /// Whether bad costs become the worst finite one plus the spread; else they become infinite.
     fn repairs(&self) -> bool {
         false
@@ -97,6 +122,29 @@ pub trait Method: Send + Sync {
 
     /// Moves by the costs of the candidates.
     fn advance(&mut self, at: &mut Point, costs: &[f64]);
+
+    /// Candidates that a ranking of the open step names; none where values are needed.
+    fn ranked(&self) -> Option<usize> {
+        None
+    }
+
+    /// Moves by an order alone.
+    fn order(&mut self, _at: &mut Point, _ranking: &Ranking) {}
+
+    /// What is asked, where steps are of several kinds.
+    fn phase(&self) -> &'static str {
+        "step"
+    }
+
+    /// Moves to a point of the caller if that is cheaper, and says whether; `renew` asks the method
+    /// to look further again.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] where the method has no use for other points.
+    fn place(&mut self, _at: &mut Point, _x: &[f64], _cost: f64, _renew: bool) -> Result<bool> {
+        let fix = "only covering direct search takes points of others".into();
+        Err(Error::Unsupported { what: "a point that was not asked".into(), fix })
+    }
 
     /// Length of the next step in some norm of x, for the rule that stops.
     fn reach(&self, at: &Point) -> f64;
@@ -107,8 +155,8 @@ pub trait Method: Send + Sync {
 
 /// A search in progress.
 pub struct Search {
-    method: Box<dyn Method>,
-    point: Point,
+    pub(super) method: Box<dyn Method>,
+    pub(super) point: Point,
     /// The cheapest candidate so far.
     pub best_x: Vec<f64>,
     /// Its cost, infinite before the first.
@@ -117,7 +165,7 @@ pub struct Search {
     pub evaluations: u64,
     /// How many of them were NaN or infinite.
     pub nonfinite: u64,
-    pending: bool,
+    pub(super) pending: bool,
 }
 
 /// Candidates a task of a parallel loop.
@@ -191,11 +239,17 @@ impl Search {
             return Err(Error::value("out", allowed, out.len(), "pass one row a candidate"));
         }
         let this = &*self;
-        threads::for_each_chunk(out, TASK * dim, |task, rows| {
-            for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
-                this.candidate(task * TASK + i, row);
+        match self.method.kept(&self.point) {
+            Some(kept) => {
+                out.copy_from_slice(kept);
+                out.chunks_exact_mut(dim).for_each(|row| this.outer(row));
             }
-        });
+            None => threads::for_each_chunk(out, TASK * dim, |task, rows| {
+                for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
+                    this.candidate(task * TASK + i, row);
+                }
+            }),
+        }
         self.pending = true;
         Ok(())
     }
@@ -211,16 +265,32 @@ impl Search {
         }
     }
 
+    /// A number for each candidate, equal where candidates share a random sample.
+    pub fn samples(&self) -> Vec<u64> {
+        let (rng, population) = (&self.point.rng, self.population());
+        let number = |index| self.point.number(self.method.sample(index));
+        (0..population)
+            .map(|index| rng.below(stream(Purpose::Samples, number(index)), 0, 1 << 63))
+            .collect()
+    }
+
+    /// Moves by what a model says of all candidates, a row each; see [`Search::tell`].
+    ///
+    /// # Errors
+    /// Those of [`Search::tell`] and of [`Method::observe`].
+    pub fn tell_outputs(&mut self, outputs: &[f64]) -> Result<()> {
+        self.opened()?;
+        let costs = self.method.observe(outputs)?;
+        self.tell(&costs)
+    }
+
     /// Moves by the costs of all candidates of the open step, in their order.
     ///
     /// # Errors
     /// [`Error::Value`] when no step is open, [`Error::Shape`] for the wrong number of costs.
     /// Nothing has changed then, and the step stays open.
     pub fn tell(&mut self, costs: &[f64]) -> Result<()> {
-        if !self.pending {
-            let fix = "call ask() first";
-            return Err(Error::value("tell", "called after ask", "no open step", fix));
-        }
+        self.opened()?;
         if costs.len() != self.population() {
             return Err(Error::Shape {
                 name: "costs".into(),
@@ -248,8 +318,20 @@ impl Search {
             }
         }
         self.evaluations += costs.len() as u64;
+        self.close(|method, point| method.advance(point, &costs));
+        Ok(())
+    }
+
+    pub(super) fn opened(&self) -> Result<()> {
+        let fix = "call ask() first";
+        let error = || Error::value("tell", "called after ask", "no open step", fix);
+        self.pending.then_some(()).ok_or_else(error)
+    }
+
+    /// Lets the method move and ends the step.
+    pub(super) fn close(&mut self, advance: impl FnOnce(&mut dyn Method, &mut Point)) {
         let before = self.point.x.clone();
-        self.method.advance(&mut self.point, &costs);
+        advance(&mut *self.method, &mut self.point);
         if self.point.x.iter().any(|x| !x.is_finite()) {
             self.point.x = before;
             self.method.memory().into_iter().for_each(|(_, v)| v.fill(0.0));
@@ -259,7 +341,6 @@ impl Search {
         }
         self.point.step += 1;
         self.pending = false;
-        Ok(())
     }
 
     /// Everything that a resumed run needs, by name.

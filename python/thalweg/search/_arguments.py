@@ -100,6 +100,15 @@ def as_costs(costs: Any) -> Array:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
+def as_count(name: str, value: Any, most: int | None = None) -> int:
+    """An integer >= 1, and no larger than `most`."""
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < 1 or (most is not None and value > most):
+        allowed = "an integer >= 1" if most is None else f"an integer in [1, {most}]"
+        raise ValueError(f"{name} must be {allowed}, got {value!r}; choose another number")
+    return int(value)
+
+
 def as_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Refuse what is not one of `allowed`."""
     if value not in allowed:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-__all__ = ["Evaluator"]
+__all__ = ["Evaluator", "scalar_loss"]
 
 # How torch words a backward call where no graph exists, outside and inside of vmap.
 _BACKWARD = ("does not require grad", "backward() called inside a functorch transform")
@@ -50,11 +50,11 @@ class Evaluator:
         self.model = model
         self.mode = mode
         self.reason = ""
-        self._random: Tensor | None = None
+        self.random = torch.get_rng_state()
 
     def begin(self) -> None:
         """Keep the random state that all variants of this step share."""
-        self._random = torch.get_rng_state()
+        self.random = torch.get_rng_state()
 
     def costs(self, closure: Callable[[], Any], variants: dict[str, Tensor]) -> Tensor:
         """Costs of `variants`: tensors (n, *shape) by the name of the parameter they replace."""
@@ -70,11 +70,11 @@ class Evaluator:
     def one(self, closure: Callable[[], Any]) -> float:
         """The cost of the model as it is; its buffers move on."""
         self._reset()
-        return float(_scalar(_run(closure)))
+        return scalar_loss(closure)
 
     def _reset(self) -> None:
-        if self._random is not None:
-            torch.set_rng_state(self._random)
+        if self.random is not None:
+            torch.set_rng_state(self.random)
 
     def _batched(self, closure: Callable[[], Any], variants: dict[str, Tensor]) -> Tensor:
         count = len(next(iter(variants.values())))
@@ -118,6 +118,11 @@ class Evaluator:
 
 class _RefusedError(TypeError):
     """What a closure returned, or did, is wrong whatever the mode."""
+
+
+def scalar_loss(closure: Callable[[], Any]) -> float:
+    """What a closure returns, as a number; TypeError or ValueError if it is no loss."""
+    return float(_scalar(_run(closure)))
 
 
 def _run(closure: Callable[[], Any]) -> Any:

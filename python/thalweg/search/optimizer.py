@@ -10,6 +10,7 @@ import numpy as np
 
 from thalweg._extras import require
 from thalweg.search._arguments import as_choice, as_schedule, as_seed
+from thalweg.search._processes import Processes
 from thalweg.search.polystep import PolyStep
 
 torch = require("torch")
@@ -64,6 +65,9 @@ class PolyStepOptimizer(Variants):
         fell back.
     compat : iterable of str, default ()
         "absorb": the redraw draws the same subspace again, as published; others as `PolyStep`.
+    spread : bool or ProcessGroup, default False
+        Whether the processes of torch.distributed (gloo) share the variants, chunk by chunk: all
+        of them, or those of a group. Each needs the same model, closure, batches and seeds.
     seed : None, int or numpy Generator
         Seed of rotations and subspaces.
     **settings
@@ -90,6 +94,9 @@ class PolyStepOptimizer(Variants):
     Only tensors that a chunk of variants touches are batched, so layers before them run once.
     Random numbers are kept for the CPU generator; on another device dropout masks may differ
     between chunks.
+
+    With `spread` chunks are those of one process, so results are too, bit for bit; there should be
+    several a process, see `chunk_size`. What fails in one process fails in all.
 
     Examples
     --------
@@ -123,6 +130,7 @@ class PolyStepOptimizer(Variants):
         chunk_size: int | None = None,
         evaluate: str = "auto",
         compat: Any = (),
+        spread: Any = False,
         seed: int | np.random.Generator | None = None,
         **settings: Any,
     ) -> None:
@@ -169,6 +177,8 @@ class PolyStepOptimizer(Variants):
             "particle_dim": particle_dim,
         }
         self.evaluator = Evaluator(model, evaluate)
+        group = None if spread is True else spread
+        self._processes = None if spread is False else Processes(group)
         self._chunk = chunk_size
         self._changes = self._steps = 0
         self._arrange()

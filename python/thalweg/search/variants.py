@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from thalweg.search._processes import READY, Processes, fingerprint, uninterrupted
+from thalweg.search.evaluate import Evaluator
 from thalweg.search.polystep import PolyStep
 from thalweg.search.subspace import Basis
 
@@ -27,6 +29,10 @@ class Variants:
     _ends: list[int]
     _width: int
     _chunk: int | None
+    _processes: Processes | None
+    evaluator: Evaluator
+    _base: dict[str, Any]
+    _owners: Any
 
     def _centres(self) -> int:
         """Candidates before the probes: the model as it is, where radii follow the costs."""
@@ -34,8 +40,46 @@ class Variants:
         return int(isinstance(radius, tuple) and radius[0] == "auto")
 
     def _fill(self, costs: Callable[[dict[str, Any]], Any], told: Any) -> None:
+        """Costs of all candidates, of which each process evaluates every n-th chunk."""
+        processes = self._processes
+        if processes is None:
+            self._fill_own(costs, told)
+            return
+        # What the variants follow from, before closures draw random numbers.
+        state = [self._base, self.search.state_dict(), self.evaluator.random]
+        key, error = fingerprint(state), None
+        self._owners = np.zeros(len(told), dtype=int)
+        try:
+            self._fill_own(costs, told)
+        except BaseException as caught:
+            error = caught
+        with uninterrupted():
+            fix = "begin with the same weights, settings and torch.manual_seed everywhere"
+            try:
+                processes.meet(READY, "model, search and random state", key, error, fix)
+            except BaseException:
+                # Some closures drew random numbers, some did not.
+                torch.set_rng_state(self.evaluator.random)
+                raise
+            every = np.stack(processes.gather(told))
+            # Process 0 evaluated a chunk, so its random state is that of one process alone.
+            random = processes.gather(torch.get_rng_state().numpy())[0]
+        told[:] = every[self._owners, np.arange(len(told))]
+        torch.set_rng_state(torch.from_numpy(random))
+
+    def _mine(self, start: int, stop: int) -> bool:
+        """Whether this process evaluates the next chunk, that of candidates start to stop - 1."""
+        if self._processes is None:
+            return True
+        owner = self._chunks % self._processes.count
+        self._chunks += 1
+        self._owners[start:stop] = owner
+        return owner == self._processes.rank
+
+    def _fill_own(self, costs: Callable[[dict[str, Any]], Any], told: Any) -> None:
+        self._chunks = 0
         index = self._centres()
-        if index:
+        if index and self._mine(0, 1):
             name, p = next(iter(self.parameters.items()))
             told[0] = float(costs({name: p.detach()[None].clone()})[0])
         start = 0
@@ -58,8 +102,11 @@ class Variants:
         inside = [n for n in self._bases if start <= self._starts[n] < end]
         stride = max(1, self._fit([self.parameters[n] for n in inside]) // per_row)
         for row, n in self._runs(group, -(-(end - start) // p), stride):
+            index, here = index + n * per_row, index
+            if not self._mine(here, index):
+                continue
             offsets = np.empty((n * per_row, self._width))
-            self.search._core.offsets(index, offsets)
+            self.search._core.offsets(here, offsets)
             c = torch.from_numpy(np.ascontiguousarray(offsets[:, :p])).view(n, per_row, p)
             first, last = start + row * p, start + (row + n) * p
             variants = {}
@@ -72,8 +119,7 @@ class Variants:
                     flat = param.detach().reshape(1, 1, -1)
                     moved = torch.baddbmm(flat, c.to(param), basis.view(n, p, -1))
                     variants[name] = moved.view(-1, *param.shape)
-            told[index : index + n * per_row] = costs(variants).double().cpu().numpy()
-            index += n * per_row
+            told[here:index] = costs(variants).double().cpu().numpy()
         return index
 
     def _fit(self, inside: list[Any]) -> int:

@@ -4,7 +4,11 @@ use super::given::Given;
 use crate::engine::{Error, Result};
 use crate::search::ask_tell::{Method, Search};
 use crate::search::boundary::Boundary;
+use crate::search::cbo::Cbo;
+use crate::search::covering_direct_search::CoveringDirectSearch;
 use crate::search::differential_evolution::DifferentialEvolution;
+use crate::search::gfm::Gfm;
+use crate::search::kalman::EnsembleKalman;
 use crate::search::nelder_mead::NelderMead;
 use crate::search::openai_es::OpenAiEs;
 use crate::search::particle_swarm::ParticleSwarm;
@@ -12,7 +16,8 @@ use crate::search::random_search::RandomSearch;
 use crate::search::sep_cma::SepCma;
 use crate::search::setting::Setting;
 use crate::search::spsa::Spsa;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadwriteArray2};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
+use crate::search::zo_rank_sgd::ZoRankSgd;
 use pyo3::prelude::*;
 
 type Vector<'py> = Bound<'py, PyArray1<f64>>;
@@ -20,13 +25,19 @@ type Bounds<'py> = (PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>);
 
 fn method(name: &str, dim: usize, settings: &[(String, Setting)]) -> Result<Box<dyn Method>> {
     match name {
+        "cbo" => Ok(Box::new(Cbo::new(dim, settings)?)),
+        "covering_direct_search" => Ok(Box::new(CoveringDirectSearch::new(dim, settings)?)),
         "openai_es" => Ok(Box::new(OpenAiEs::new(dim, settings)?)),
         "spsa" => Ok(Box::new(Spsa::new(settings)?)),
         "differential_evolution" => Ok(Box::new(DifferentialEvolution::new(dim, settings)?)),
+        "ensemble_kalman" => Ok(Box::new(EnsembleKalman::new(dim, settings)?)),
+        "gfm" => Ok(Box::new(Gfm::new(dim, false, settings)?)),
+        "gfm_plus" => Ok(Box::new(Gfm::new(dim, true, settings)?)),
         "nelder_mead" => Ok(Box::new(NelderMead::new(dim, settings)?)),
         "particle_swarm" => Ok(Box::new(ParticleSwarm::new(dim, settings)?)),
         "random_search" => Ok(Box::new(RandomSearch::new(dim, settings)?)),
         "sep_cma" => Ok(Box::new(SepCma::new(dim, settings)?)),
+        "zo_rank_sgd" => Ok(Box::new(ZoRankSgd::new(dim, settings)?)),
         _ => Err(Error::value("method", "a known one", name, "see thalweg.search.methods()")),
     }
 }
@@ -68,6 +79,40 @@ impl SearchAskTell {
     fn tell(&mut self, py: Python<'_>, costs: PyReadonlyArray1<'_, f64>) -> PyResult<()> {
         let costs = costs.as_slice()?;
         Ok(py.detach(|| self.inner.tell(costs))?)
+    }
+
+    /// Move by what a model says of all candidates, a row each.
+    fn tell_outputs(&mut self, py: Python<'_>, outputs: PyReadonlyArray2<'_, f64>) -> PyResult<()> {
+        let outputs = outputs.as_slice()?;
+        Ok(py.detach(|| self.inner.tell_outputs(outputs))?)
+    }
+
+    /// A number for each candidate, equal where candidates share a random sample.
+    fn samples<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
+        self.inner.samples().into_pyarray(py)
+    /// Move by the order of the best candidates; `groups` are the lengths of runs of equals.
+    fn tell_ranking(
+        &mut self,
+        py: Python<'_>,
+        order: Vec<i64>,
+        groups: Vec<usize>,
+    ) -> PyResult<()> {
+        Ok(py.detach(|| self.inner.tell_ranking(&order, &groups))?)
+    }
+
+    /// Candidates that a ranking names, or none where values are needed.
+    fn ranked(&self) -> Option<usize> {
+        self.inner.ranked()
+    }
+
+    /// What is asked now.
+    fn phase(&self) -> &'static str {
+        self.inner.phase()
+    }
+
+    /// Tell the cost of a point that was not asked for; whether the search moved there.
+    fn place(&mut self, x: PyReadonlyArray1<'_, f64>, cost: f64, renew: bool) -> PyResult<bool> {
+        Ok(self.inner.place(x.as_slice()?, cost, renew)?)
     }
 
     fn population(&self) -> usize {

@@ -8,6 +8,7 @@ mod factor_graph;
 mod given;
 mod gsd;
 mod maxsat;
+mod mezo;
 mod polystep;
 pub(super) mod watch;
 
@@ -17,5 +18,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     factor_graph::register(module)?;
     gsd::register(module)?;
     maxsat::register(module)?;
+    mezo::register(module)?;
     polystep::register(module)
 }
