@@ -16,8 +16,8 @@ use crate::search::random_search::RandomSearch;
 use crate::search::sep_cma::SepCma;
 use crate::search::setting::Setting;
 use crate::search::spsa::Spsa;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
 use crate::search::zo_rank_sgd::ZoRankSgd;
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
 use pyo3::prelude::*;
 
 type Vector<'py> = Bound<'py, PyArray1<f64>>;
@@ -90,6 +90,8 @@ impl SearchAskTell {
     /// A number for each candidate, equal where candidates share a random sample.
     fn samples<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u64>> {
         self.inner.samples().into_pyarray(py)
+    }
+
     /// Move by the order of the best candidates; `groups` are the lengths of runs of equals.
     fn tell_ranking(
         &mut self,
