@@ -208,8 +208,6 @@ PEERS = {
 PEERS = {name: run for name, (run, package) in PEERS.items() if find_spec(package)}
 
 
-
-
 def start(d, seed):
     return np.random.default_rng(1000 + seed).uniform(LOW, HIGH, size=d)
 
@@ -248,7 +246,7 @@ def table(only=(), seeds=range(3), dims=(10, 40), workers=1):
                 found[:, i, j] = np.reshape(costs, (len(names), len(seeds)))
                 row = " | ".join(f"{value:.2g}" for value in np.median(found[:, i, j], axis=1))
                 print(f"| {function.__name__} | {d} | {row} |", flush=True)
-    print(f"medians over {len(seeds)} seeds of the lowest cost within min(500 d, 20000) evaluations")
+    print(f"medians over {len(seeds)} seeds, the lowest cost of min(500 d, 20000) evaluations")
     return names, found
 
 

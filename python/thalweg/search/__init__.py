@@ -23,6 +23,7 @@
 `stde`                          traces of Hessians and other operators from random directions
 `Linear Cosine Power ...`       schedules and solvers, keyword-only
 `register`, `methods`           further methods for `minimize`
+`thalweg.search.learning`       rules for torch modules that send no gradient from layer to layer
 `spread`                        evaluations shared among processes
 ==============================  =============================================================
 """
