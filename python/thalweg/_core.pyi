@@ -10,8 +10,12 @@ __all__ = [
     "NetworkCore",
     "NetworkTrainer",
     "SearchAskTell",
+    "SearchCircuit",
     "SearchFactorGraph",
     "SearchFactorGraphState",
+    "SearchGsd",
+    "SearchGsdMarginals",
+    "SearchGsdNoise",
     "SearchMaxSat",
     "SearchMaxSatState",
     "SearchPolyStep",
@@ -78,6 +82,9 @@ __all__ = [
     "project_sets",
     "project_sinkhorn",
     "project_sinkhorn_pull",
+    "search_gsd_epsilon",
+    "search_gsd_rho",
+    "search_gsd_start",
     "search_walk",
     "set_num_threads",
     "splitting_activation",
@@ -163,6 +170,22 @@ class SearchAskTell:
     def restore(self, /, saved: Sequence[tuple[str, NDArray[np.float64]]]) -> None: ...
 
 @final
+class SearchCircuit:
+    def __new__(
+        cls,
+        size: int,
+        tables: tuple[Sequence[int], Sequence[int]] | None,
+        shape: tuple[int, int],
+        gates: Sequence[tuple[int, int, int]],
+        outputs: Sequence[int],
+    ) -> SearchCircuit: ...
+    def evaluate(self, /, theta: Any, x: Any) -> Any: ...
+    def reverse(self, /, theta: Any, x: Any, errors: Any, flips: bool) -> Any: ...
+    def ascend(
+        self, /, x: Any, y: Any, starts: Any, seed: int, first: int, epochs: int, flips: bool
+    ) -> Any: ...
+
+@final
 class SearchFactorGraph:
     def __new__(cls, domains: NDArray[np.uint32]) -> SearchFactorGraph: ...
     def add_tables(self, /, scopes: NDArray[np.uint32], tables: NDArray[np.float64]) -> None: ...
@@ -190,6 +213,53 @@ class SearchFactorGraphState:
     ) -> NDArray[np.float64]: ...
     @property
     def cost(self) -> float: ...
+
+@final
+class SearchGsd:
+    def __new__(
+        cls,
+        marginals: SearchGsdMarginals,
+        codes: NDArray[np.uint32],
+        targets: NDArray[np.float64],
+        edges: Sequence[Sequence[float]],
+        settings: Any,
+    ) -> SearchGsd: ...
+    def run(self, /, generations: int) -> bool: ...
+    def codes(self, /) -> NDArray[np.uint32]: ...
+    def restore(self, /, state: Any) -> None: ...
+    @property
+    def cost(self) -> float: ...
+    @property
+    def state(self) -> Any: ...
+
+@final
+class SearchGsdMarginals:
+    def __new__(
+        cls, sizes: Sequence[int], columns: Sequence[Sequence[int]]
+    ) -> SearchGsdMarginals: ...
+    def count(self, /, codes: NDArray[np.uint32]) -> NDArray[np.int64]: ...
+    @property
+    def offsets(self) -> list[int]: ...
+
+@final
+class SearchGsdNoise:
+    def __new__(cls, key: Sequence[int]) -> SearchGsdNoise: ...
+    def shares(
+        self, /, counts: NDArray[np.int64], rows: int, rho: float | None
+    ) -> tuple[Any, float]: ...
+    def select(
+        self, /, scores: NDArray[np.float64], k: int, rows: int, rho: float | None
+    ) -> tuple[list[int], float]: ...
+    def edges(
+        self,
+        /,
+        values: NDArray[np.float64],
+        low: float,
+        high: float,
+        bins: int,
+        grain: float,
+        rho: float | None,
+    ) -> tuple[Any, float]: ...
 
 @final
 class SearchMaxSat:
@@ -533,6 +603,9 @@ def project_sinkhorn_pull(
     a_out: NDArray[np.float64],
     b_out: NDArray[np.float64],
 ) -> None: ...
+def search_gsd_epsilon(rho: float, delta: float) -> float: ...
+def search_gsd_rho(epsilon: float, delta: float) -> float: ...
+def search_gsd_start(sizes: Sequence[int], rows: int, seed: int) -> NDArray[np.uint32]: ...
 def search_walk(
     tensors: list[Any],
     moves: Sequence[Sequence[Sequence[float]]],

@@ -5,6 +5,8 @@
 //! | [`polystep`] | polytope search: templates, rotations, schedules, transport weights, the stepper |
 //! | [`ask_tell`] | what searchers around one solution share; [`openai_es`], [`spsa`] are such |
 //! | [`differential_evolution`], [`sep_cma`], [`particle_swarm`] | populations |
+//! | [`boolean`] | circuits that learn by their reverse derivative |
+//! | [`gsd`] | tables that fit private statistics |
 //! | [`cbo`] | particles that drift to a weighted mean |
 //! | [`gfm`] | differences along random directions, for costs without slopes |
 //! | [`kalman`] | ensembles that learn from what a model says of them |
@@ -19,12 +21,14 @@
 //! | [`objectives`] | objectives whose probes cost what they change |
 
 pub mod ask_tell;
+pub mod boolean;
 pub mod boundary;
 pub mod cbo;
 pub mod covering_direct_search;
 pub mod differential_evolution;
 pub mod ensemble;
 pub mod gfm;
+pub mod gsd;
 pub mod kalman;
 pub mod mezo;
 pub mod nelder_mead;

@@ -10,6 +10,8 @@
 `EnsembleKalman`                ask and tell outputs: inverse problems
 `CMA`                           ask and tell: the package cmaes, full covariance
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
+`PrivateGSD`                    synthetic tables with differential privacy
+`boolean`                       circuits that learn by their reverse derivative
 `CoveringDirectSearch`          ask and tell: random points and polls, infinite costs allowed
 `ZORankSGD`                     ask and tell: an order instead of costs
 `DirectionalAttack`, `attack`   a cost behind a trained torch network
@@ -31,6 +33,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+from thalweg.search import boolean
 from thalweg.search._arguments import Bounds
 from thalweg.search.cbo import CBO
 from thalweg.search.choices import (
@@ -53,12 +56,14 @@ from thalweg.search.nelder_mead import NelderMead
 from thalweg.search.openai_es import OpenAIES
 from thalweg.search.particle_swarm import ParticleSwarm
 from thalweg.search.polystep import PolyStep
+from thalweg.search.private_gsd import PrivateGSD
 from thalweg.search.random_search import RandomSearch
 from thalweg.search.registry import Searcher, methods, register
 from thalweg.search.result import Best
 from thalweg.search.sep_cma import SepCMA
 from thalweg.search.spread import spread
 from thalweg.search.spsa import SPSA
+from thalweg.search.tables import Categories, Interval
 from thalweg.search.zo_rank_sgd import ZORankSGD
 
 __all__ = [
@@ -68,11 +73,13 @@ __all__ = [
     "SPSA",
     "Best",
     "Bounds",
+    "Categories",
     "Cosine",
     "CoveringDirectSearch",
     "DifferentialEvolution",
     "EnsembleKalman",
     "GFMPlus",
+    "Interval",
     "KLSoftmax",
     "Linear",
     "NelderMead",
@@ -80,6 +87,7 @@ __all__ = [
     "ParticleSwarm",
     "PolyStep",
     "Power",
+    "PrivateGSD",
     "Progressive",
     "RandomSearch",
     "Searcher",
@@ -88,6 +96,7 @@ __all__ = [
     "Tempered",
     "TopK",
     "ZORankSGD",
+    "boolean",
     "methods",
     "minimize",
     "register",

@@ -3,8 +3,10 @@
 use pyo3::prelude::*;
 
 mod ask_tell;
+mod boolean;
 mod factor_graph;
 mod given;
+mod gsd;
 mod maxsat;
 mod mezo;
 mod polystep;
@@ -12,7 +14,9 @@ pub(super) mod watch;
 
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ask_tell::register(module)?;
+    boolean::register(module)?;
     factor_graph::register(module)?;
+    gsd::register(module)?;
     maxsat::register(module)?;
     mezo::register(module)?;
     polystep::register(module)
