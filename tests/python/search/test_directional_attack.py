@@ -312,7 +312,7 @@ def example():
 @pytest.mark.parametrize("name", ["reactor", "mixture", "picture"])
 def test_the_hybrid_beats_its_parts_at_equal_evaluations(example, name):
     torch.manual_seed(0)
-    costs = example.compare(getattr(example, name)(), 400, 5)
+    costs = example.compare(getattr(example, name)(), 400, 3)
     medians = {way: np.median(cost) for way, cost in costs.items()}
     assert medians["hybrid"] < medians["direct search"]
     assert medians["hybrid"] < medians["attacks"]
