@@ -131,9 +131,9 @@ ROUNDS = 3
 # shared by its rounds.
 RULES = {
     "feedback": (feedback, lambda: mlp(784, 512, 512, 10), 12, 1e-3, 128),
-    "equilibrium": (equilibrium, sigmoids, 6, 2e-3, 100),
-    "asymmetric": (asymmetric, sigmoids, 6, 2e-3, 100),
-    "noprop": (noprop, OneBlock, 4, 2e-3, 128),
+    "equilibrium": (equilibrium, sigmoids, 10, 2e-3, 100),
+    "asymmetric": (asymmetric, sigmoids, 10, 2e-3, 100),
+    "noprop": (noprop, OneBlock, 20, 2e-3, 128),
     "boosting": (boosting, Residual, 12, 1e-3, 128),
 }
 
