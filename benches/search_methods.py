@@ -64,8 +64,9 @@ def _ours(name, **settings):
 
 OURS = {
     "DE": _ours("DifferentialEvolution"),
-    "CMA": _ours("CMA", sigma=2.0),
-    "sep-CMA": _ours("SepCMA", sigma=2.0),
+    # Bounds as pycma has them: by a transformation.
+    "CMA": _ours("CMA", sigma=2.0, boundary="transform"),
+    "sep-CMA": _ours("SepCMA", sigma=2.0, boundary="transform"),
     "PSO": _ours("ParticleSwarm"),
     "NM": _ours("NelderMead", initial_step=1.0),
     "cDSM": _ours("CoveringDirectSearch"),
@@ -136,7 +137,7 @@ def pycma(f, x0, seed, diagonal=False):
 def nevergrad(f, x0, seed, name):
     import nevergrad
 
-    space = nevergrad.p.Array(init=x0).set_bounds(LOW, HIGH)
+    space = nevergrad.p.Array(init=x0).set_bounds(LOW, HIGH, method="clipping")
     space.random_state.seed(seed)
     nevergrad.optimizers.registry[name](space, budget=f.left).minimize(f)
 
