@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,11 @@ from numpy.typing import NDArray
 
 from thalweg._extras import require
 from thalweg.search._arguments import as_choice
+from thalweg.search._evaluating import evaluating
 
 torch = require("torch")
 
-__all__ = ["attack", "costs", "evaluating", "output_gradient"]
+__all__ = ["attack", "costs", "output_gradient"]
 
 Array = NDArray[np.float64]
 RULES = ("fgsm", "pgd")
@@ -126,18 +126,6 @@ def as_module(network: Any) -> None:
             f"network must be a torch.nn.Module, got {type(network).__name__}; "
             "wrap a function into a module"
         )
-
-
-@contextmanager
-def evaluating(network: Any) -> Iterator[None]:
-    """The network in evaluation mode, every module as it was afterwards."""
-    flags = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, flag in flags:
-            module.training = flag
 
 
 def as_input(network: Any, x: Array) -> Any:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg._extras import require
 from thalweg.search._arguments import as_choice, as_costs
 from thalweg.search._around import Around
+from thalweg.search._evaluating import evaluating
 from thalweg.search.minimize import _REASONS, _Run
 
 torch = require("torch")
@@ -21,7 +22,6 @@ from thalweg.search._attack import (  # noqa: E402
     as_module,
     attack,
     costs,
-    evaluating,
     output_gradient,
 )
 

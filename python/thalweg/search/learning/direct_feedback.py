@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from thalweg.search.learning._rule import Rule, check_classes, check_inputs, evaluating
+from thalweg.search._evaluating import evaluating
+from thalweg.search.learning._rule import Rule, check_classes, check_inputs
 
 __all__ = ["DirectFeedback"]
 

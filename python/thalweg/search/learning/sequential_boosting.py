@@ -23,12 +23,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from thalweg.search._evaluating import evaluating
 from thalweg.search.learning._rule import (
     Rule,
     check_classes,
     check_count,
     check_inputs,
-    evaluating,
 )
 
 __all__ = ["Round", "SequentialBoosting"]
