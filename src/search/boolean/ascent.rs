@@ -1,6 +1,6 @@
 //! Reverse derivative ascent: parameters move by the reverse derivative of the error.
 //!
-//!   theta = theta + R_theta[f](theta, x; y - f(theta, x))        one sample after the other
+//!   theta = theta + (R_theta f)(theta, x; y - f(theta, x))        one sample after the other
 //!
 //! Over Z_2 sums and differences are xor. It is no descent: a step that mends one sample may break
 //! others, so the order of samples matters and the best parameters so far are kept. Lanes are

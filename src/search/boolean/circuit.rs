@@ -1,6 +1,6 @@
 //! Circuits of sums and products: values forwards, formal derivatives backwards.
 //!
-//!   R[f](z, e)_i = sum_j (d f_j / d z_i)(z) e_j
+//!   (R f)(z, e)_i = sum_j (d f_j / d z_i)(z) e_j
 //!   c = a + b:  R = (e, e)        c = a b:  R = (b e, a e)        copies: sums
 //!
 //! Derivatives are those of polynomials. Over Z_2 they equal f(z) xor f(z with bit i flipped)
