@@ -261,7 +261,8 @@ def picture(path, names, found):
     for name, row in zip(names, ratios, strict=True):
         share = np.arange(1, row.size + 1) / row.size
         axis = left if name in OURS else right
-        axis.step(np.sort(row), share, where="post", label=name)
+        style = "-" if len(axis.lines) < 10 else "--"
+        axis.step(np.sort(row), share, style, where="post", label=name)
     for axis, title in ((left, "thalweg"), (right, "peers")):
         axis.set(xscale="log", xlim=(1, 1e8), title=title, xlabel="error / lowest error of all")
         axis.legend(fontsize=7, ncols=2)
