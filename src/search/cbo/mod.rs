@@ -18,7 +18,8 @@
 //!   Adam: the drift is lam m' / (sqrt(v') + 1e-8), without dt; m, v means of D and D^2
 //!
 //! A step asks the particles of a batch; a correction then asks f(c), a step of its own.
-//! Noise is in single precision. C^(1/2) z is drawn as sum_j sqrt(w_j) D_j z_j, which has the same law without a d x d matrix.
+//! Noise is in single precision. C^(1/2) z is drawn as sum_j sqrt(w_j) D_j z_j, which has the same
+//! law without a d x d matrix.
 //! Without a finite cost nothing moves. Time: O(n d) a step; polarised and covariance O(n^2 d).
 
 use super::ask_tell::{Method, Point};
