@@ -55,10 +55,22 @@ impl<F: Float> Kernel for Move<'_, F> {
         };
         if let Some(limit) = self.limit {
             let limit = T::<F>::of(limit);
-            for (x, &u) in self.x.iter_mut().zip(self.u) {
-                let (old, u) = (Lane(*x), Lane(u));
-                let exponent = (-(old.sign() * u)).min(limit).max(-limit);
-                *x = (decayed(old, u) * exponent.exp()).0;
+            let factor = |x: T<F>, u: T<F>| {
+                let exponent = -(x.sign() * u);
+                // Neither comparison holds for NaN, which stays.
+                let exponent = Real::select(exponent.gt(limit), limit, exponent);
+                Real::select(exponent.lt(-limit), -limit, exponent).exp()
+            };
+            if self.cautious == 0.0 {
+                for (x, &u) in self.x.iter_mut().zip(self.u) {
+                    let (old, u) = (Lane(*x), Lane(u));
+                    *x = (old * keep * factor(old, u)).0;
+                }
+            } else {
+                for (x, &u) in self.x.iter_mut().zip(self.u) {
+                    let (old, u) = (Lane(*x), Lane(u));
+                    *x = (decayed(old, u) * factor(old, u)).0;
+                }
             }
             return;
         }

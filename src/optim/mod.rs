@@ -68,4 +68,5 @@ registry! {
     normalizedgd::NormalizedGD,
     curlsgd::CurlSGD,
     sgld::SGLD,
+    egpm::EGPM,
 }
