@@ -20,7 +20,9 @@ mod tree;
 mod wasserstein_cp;
 
 use crate::engine::{Error, threads};
-use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyMemoryError, PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -29,6 +31,8 @@ impl From<Error> for PyErr {
         let text = error.to_string();
         match error {
             Error::Type { .. } => PyTypeError::new_err(text),
+            Error::Memory { .. } => PyMemoryError::new_err(text),
+            Error::Device { .. } => PyRuntimeError::new_err(text),
             Error::Unsupported { .. } => PyNotImplementedError::new_err(text),
             _ => PyValueError::new_err(text),
         }
