@@ -8,6 +8,8 @@ mod clip;
 mod coordinate;
 mod fractional;
 mod gather;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod network;
 mod optex;
 mod optim;
@@ -84,6 +86,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     blend::register(module)?;
     fractional::register(module)?;
     clip::register(module)?;
+    #[cfg(feature = "gpu")]
+    gpu::register(module)?;
     optex::register(module)?;
     optim::register(module)?;
     project::register(module)?;
