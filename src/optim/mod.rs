@@ -14,6 +14,7 @@
 
 pub mod blend;
 pub mod clip;
+pub mod formula;
 pub mod geometry;
 pub mod hyper;
 pub mod modifiers;

@@ -316,6 +316,12 @@ macro_rules! computed {
             fn matrix(&self, rows: usize, columns: usize) -> Option<(NewtonSchulz, f64)>;
             /// The formula as an expression.
             fn trace(&self, step: &Step) -> Expression;
+            /// As [`AnyRule::trace`], inside a larger formula, whose recording has begun, with so
+            /// many inputs after the states.
+            fn record(&self, step: &Step, more: usize, around: &Around<'_>) -> Expression;
+            /// What is measured, inside a larger formula, whose recording has begun, and how it is
+            /// reduced; none if the rule does not measure.
+            fn record_measure(&self, around: &Seen<'_>) -> Option<(Expression, Vec<Reduce>)>;
             $(
                 #[doc = concat!("See [`Computed::propose`], for ", stringify!($float), ".")]
                 fn $propose(&self, step: &Step) -> Box<dyn Propose<$float>>;
@@ -368,7 +374,17 @@ macro_rules! computed {
             }
             fn trace(&self, step: &Step) -> Expression {
                 trace::start();
-                self.0.kernel::<Trace, _>(step, Record)
+                self.record(step, 0, &|inputs, update| {
+                    let mut state = inputs[2..].to_vec();
+                    let step = update(inputs[0], inputs[1], &mut state);
+                    std::iter::once(step).chain(state).collect()
+                })
+            }
+            fn record(&self, step: &Step, more: usize, around: &Around<'_>) -> Expression {
+                self.0.kernel::<Trace, _>(step, Record { more, around })
+            }
+            fn record_measure(&self, around: &Seen<'_>) -> Option<(Expression, Vec<Reduce>)> {
+                self.0.measure::<Trace, _>(RecordMeasure(around))
             }
             $(
                 fn $propose(&self, step: &Step) -> Box<dyn Propose<$float>> {
@@ -451,18 +467,47 @@ impl<T: Real> Launch<T> for Names {
     }
 }
 
-struct Record;
-impl Launch<Trace> for Record {
+/// What stands around the formula of a rule: gets the inputs, and the formula, which changes the
+/// states it is given and returns the step; returns the results.
+pub type Around<'a> =
+    dyn Fn(&[Trace], &dyn Fn(Trace, Trace, &mut [Trace]) -> Trace) -> Vec<Trace> + 'a;
+
+/// The gradient as the rule sees it, from parameter and gradient.
+pub type Seen<'a> = dyn Fn(Trace, Trace) -> Trace + 'a;
+
+struct Record<'a> {
+    more: usize,
+    around: &'a Around<'a>,
+}
+impl Launch<Trace> for Record<'_> {
     type Output = Expression;
     fn run<const N: usize, F>(self, _: [State; N], update: F) -> Expression
     where
         F: Fn(Trace, Trace, [&mut Trace; N]) -> Trace,
     {
-        trace::formula(2 + N, |inputs| {
-            let mut state: [Trace; N] = std::array::from_fn(|k| inputs[2 + k]);
-            let step = update(inputs[0], inputs[1], state.each_mut());
-            std::iter::once(step).chain(state).collect()
+        trace::formula(2 + N + self.more, |inputs| {
+            (self.around)(&inputs, &|x, g, state| {
+                let mut inner: [Trace; N] = std::array::from_fn(|k| state[k]);
+                let step = update(x, g, inner.each_mut());
+                state[..N].copy_from_slice(&inner);
+                step
+            })
         })
+    }
+}
+
+struct RecordMeasure<'a>(&'a Seen<'a>);
+impl Probe<Trace> for RecordMeasure<'_> {
+    type Output = Option<(Expression, Vec<Reduce>)>;
+    fn run<const N: usize, const K: usize, F>(self, reduce: [Reduce; K], measure: F) -> Self::Output
+    where
+        F: Fn(Trace, Trace, [Trace; N]) -> [Trace; K],
+    {
+        let expression = trace::formula(2 + N, |inputs| {
+            let g = (self.0)(inputs[0], inputs[1]);
+            measure(inputs[0], g, std::array::from_fn(|k| inputs[2 + k])).into()
+        });
+        (K > 0).then(|| (expression, reduce.into()))
     }
 }
 
@@ -592,7 +637,7 @@ where
 }
 
 impl Reduce {
-    fn fold(self, total: &mut f64, value: f64) {
+    pub(crate) fn fold(self, total: &mut f64, value: f64) {
         match self {
             Self::Sum => *total += value,
             // Written so that NaN stays.
