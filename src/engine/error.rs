@@ -57,6 +57,20 @@ pub enum Error {
         /// What to do.
         fix: String,
     },
+    /// Memory of a device that was asked for and is not there.
+    Memory {
+        /// What wanted it.
+        what: String,
+        /// What to do.
+        fix: String,
+    },
+    /// A device that failed.
+    Device {
+        /// What happened.
+        what: String,
+        /// What to do.
+        fix: String,
+    },
     /// Known, and not supported.
     Unsupported {
         /// What was asked for.
@@ -116,6 +130,8 @@ impl fmt::Display for Error {
                 "{first} shares memory with {second}; give each its own, for instance with a copy"
             ),
             Self::NonFinite { name, fix } => write!(f, "{name} holds NaN or infinity; {fix}"),
+            Self::Memory { what, fix } => write!(f, "{what} is out of memory; {fix}"),
+            Self::Device { what, fix } => write!(f, "{what}; {fix}"),
             Self::Unsupported { what, fix } => write!(f, "{what} is not supported; {fix}"),
         }
     }

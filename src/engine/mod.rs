@@ -12,6 +12,7 @@ pub mod real;
 pub mod reduce;
 pub mod rng;
 pub mod simd;
+pub mod source;
 pub mod sparse;
 pub mod sweep;
 pub mod tensor;

@@ -5,6 +5,7 @@
 //!
 //! In every geometry a positive step lowers x > 0, so that masks and cautious decay mean the same.
 
+use super::modifiers::clipped;
 use crate::engine::real::{Float, Lane, Real};
 use crate::engine::simd::{self, Kernel};
 
@@ -48,27 +49,50 @@ impl<F: Float> Kernel for Move<'_, F> {
     #[inline(always)]
     fn run(self) {
         type T<F> = Lane<F>;
-        let [keep, cautious, zero, one] = [self.keep, self.cautious, 0.0, 1.0].map(T::<F>::of);
-        let decayed = |x: T<F>, u: T<F>| {
-            let towards = (u.ge(zero) & x.ge(zero)) | (u.le(zero) & x.le(zero));
-            x * keep * (one - Real::select(towards, cautious, zero))
-        };
+        let decay = [self.keep, self.cautious].map(T::<F>::of);
         if let Some(limit) = self.limit {
             let limit = T::<F>::of(limit);
-            for (x, &u) in self.x.iter_mut().zip(self.u) {
-                let (old, u) = (Lane(*x), Lane(u));
-                let exponent = (-(old.sign() * u)).min(limit).max(-limit);
-                *x = (decayed(old, u) * exponent.exp()).0;
+            if self.cautious == 0.0 {
+                for (x, &u) in self.x.iter_mut().zip(self.u) {
+                    let old = Lane(*x);
+                    *x = (old * decay[0] * factor(old, Lane(u), limit)).0;
+                }
+            } else {
+                for (x, &u) in self.x.iter_mut().zip(self.u) {
+                    *x = multiplied(Lane(*x), Lane(u), limit, decay).0;
+                }
             }
             return;
         }
-        let edge = T::<F>::of(1e-18);
         for (x, &u) in self.x.iter_mut().zip(self.u) {
-            let (old, u) = (Lane(*x), Lane(u));
-            let sign = old.sign();
-            let moved = decayed(old, u) - u;
-            let crossed = (moved * sign).le(zero) & !sign.eq(zero);
-            *x = Real::select(crossed, sign * edge, moved).0;
+            *x = frozen(Lane(*x), Lane(u), decay).0;
         }
     }
+}
+
+#[inline(always)]
+fn decayed<T: Real>(x: T, u: T, [keep, cautious]: [T; 2]) -> T {
+    let zero = T::of(0.0);
+    let towards = (u.ge(zero) & x.ge(zero)) | (u.le(zero) & x.le(zero));
+    x * keep * (T::of(1.0) - T::select(towards, cautious, zero))
+}
+
+/// `x exp(-sign(x) u)`, decayed.
+#[inline(always)]
+pub(crate) fn multiplied<T: Real>(x: T, u: T, limit: T, decay: [T; 2]) -> T {
+    decayed(x, u, decay) * factor(x, u, limit)
+}
+
+#[inline(always)]
+fn factor<T: Real>(x: T, u: T, limit: T) -> T {
+    clipped(-(x.sign() * u), limit).exp()
+}
+
+/// `x - u`, decayed, which stops at 1e-18 instead of changing its sign.
+#[inline(always)]
+pub(crate) fn frozen<T: Real>(x: T, u: T, decay: [T; 2]) -> T {
+    let (sign, zero) = (x.sign(), T::of(0.0));
+    let moved = decayed(x, u, decay) - u;
+    let crossed = (moved * sign).le(zero) & !sign.eq(zero);
+    T::select(crossed, sign * T::of(1e-18), moved)
 }

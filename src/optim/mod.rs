@@ -14,6 +14,7 @@
 
 pub mod blend;
 pub mod clip;
+pub mod formula;
 pub mod geometry;
 pub mod hyper;
 pub mod modifiers;
@@ -68,4 +69,5 @@ registry! {
     normalizedgd::NormalizedGD,
     curlsgd::CurlSGD,
     sgld::SGLD,
+    egpm::EGPM,
 }

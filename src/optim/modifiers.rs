@@ -1,7 +1,7 @@
 //! What the engine adds to any rule: decay, masks, clipping, sign, and the policy for NaN.
 
 use super::geometry::Geometry;
-use super::hyper::{self, Flag, Lookup, NonNegative, Optional, Positive, choice};
+use super::hyper::{self, Flag, Fraction, Lookup, NonNegative, Optional, Positive, Seed, choice};
 use crate::engine::real::{Lane, Real};
 use crate::engine::simd::{self, Kernel};
 use crate::engine::{Result, real::Float};
@@ -72,6 +72,9 @@ pub struct Modifiers {
     pub clip_norm: Option<f64>,
     /// Largest absolute value of a gradient's element, after `clip_norm`.
     pub clip_value: Option<f64>,
+    /// Share of the columns (the second axis) whose updates go the other way. Ninou, Kadmon,
+    /// Cayco-Gajic 2025, "Curl descent", arXiv:2510.02765.
+    pub update_sign: Option<f64>,
 }
 
 impl Modifiers {
@@ -85,6 +88,7 @@ impl Modifiers {
             maximize: false,
             clip_norm: None,
             clip_value: None,
+            update_sign: None,
         }
     }
 
@@ -94,6 +98,8 @@ impl Modifiers {
     /// [`Error::Value`](crate::Error::Value) in the caller's words.
     pub fn read(lookup: &dyn Lookup, default: Self) -> Result<Self> {
         let mask = hyper::read::<Optional<Mask>>(lookup, "mask", &None)?;
+        // The host draws the columns.
+        hyper::read::<Seed>(lookup, "update_sign_seed", &0.0)?;
         Ok(Self {
             weight_decay: hyper::read::<NonNegative>(
                 lookup,
@@ -110,26 +116,34 @@ impl Modifiers {
                 "clip_value",
                 &default.clip_value,
             )?,
+            update_sign: hyper::read::<Optional<Fraction>>(
+                lookup,
+                "update_sign",
+                &default.update_sign,
+            )?,
         })
     }
 }
 
 /// Modifiers of one parameter in one step, as factors.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Factors {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Factors {
     /// On the gradient: sign, unscaling and norm clipping.
-    gradient: f64,
-    clip_value: Option<f64>,
+    pub gradient: f64,
+    /// Largest absolute value of the gradient after that.
+    pub clip_value: Option<f64>,
     /// Coupled decay.
-    coupled: f64,
-    mask: Option<Mask>,
+    pub coupled: f64,
+    /// Mask on the step.
+    pub mask: Option<Mask>,
     /// On a cautious step.
     pub mask_scale: f64,
     /// On `x`: decoupled decay.
     pub keep: f64,
     /// Cautious decay, times the rate.
-    cautious: f64,
-    geometry: Geometry,
+    pub cautious: f64,
+    /// How the step moves `x`.
+    pub geometry: Geometry,
 }
 
 impl Factors {
@@ -202,6 +216,11 @@ impl Factors {
     }
 }
 
+/// Multiplies updates by their signs.
+pub(crate) fn turn<F: Float>(signs: &[F], u: &mut [F]) {
+    simd::dispatch(Turn(signs, u));
+}
+
 /// How many coordinates of a step agree with the gradient.
 pub(crate) fn agreeing<F: Float>(g: &[F], u: &[F]) -> u64 {
     simd::dispatch(Agreeing(g, u))
@@ -217,9 +236,36 @@ pub(crate) fn cautious_scale(form: MaskScale, agreeing: u64, numel: usize) -> f6
 
 /// `u * g > 0`, without the underflow of the product.
 #[inline(always)]
-fn agree<T: Real>(u: T, g: T) -> T::Mask {
+pub(crate) fn agree<T: Real>(u: T, g: T) -> T::Mask {
     let zero = T::of(0.0);
     (u.gt(zero) & g.gt(zero)) | (u.lt(zero) & g.lt(zero))
+}
+
+/// Within `limit` of 0; NaN stays.
+#[inline(always)]
+pub(crate) fn clipped<T: Real>(g: T, limit: T) -> T {
+    g.min(limit).max(-limit)
+}
+
+/// A step masked by agreement.
+#[inline(always)]
+pub(crate) fn cautious<T: Real>(u: T, g: T, scale: T) -> T {
+    T::select(agree(u, g), u * scale, T::of(0.0))
+}
+
+/// The size of a step with the sign of the gradient.
+#[inline(always)]
+pub(crate) fn grams<T: Real>(u: T, g: T) -> T {
+    g.sign() * u.abs()
+}
+
+/// Decays where the step already moves `x` towards zero, and steps.
+#[inline(always)]
+pub(crate) fn cautiously_decayed<T: Real>(x: T, u: T, decay: T) -> T {
+    let zero = T::of(0.0);
+    // u * x >= 0, without the underflow of the product.
+    let towards = (u.ge(zero) & x.ge(zero)) | (u.le(zero) & x.le(zero));
+    x - (u + T::select(towards, decay * x, zero))
 }
 
 struct Gradient<'a, F> {
@@ -237,11 +283,21 @@ impl<F: Float> Kernel for Gradient<'_, F> {
         let limit = T::<F>::of(self.factors.clip_value.unwrap_or(f64::INFINITY));
         let coupled = T::<F>::of(self.factors.coupled);
         for ((out, &g), &x) in self.out.iter_mut().zip(self.g).zip(self.x) {
-            // min and max keep NaN.
-            let g = (Lane(g) * factor).min(limit).max(-limit);
+            let g = clipped(Lane(g) * factor, limit);
             // Without decay an infinite x must not make the gradient NaN.
             let decay = Real::select(coupled.eq(T::<F>::of(0.0)), coupled, coupled * Lane(x));
             *out = (g + decay).0;
+        }
+    }
+}
+
+struct Turn<'a, F>(&'a [F], &'a mut [F]);
+impl<F: Float> Kernel for Turn<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (u, &sign) in self.1.iter_mut().zip(self.0) {
+            *u = (Lane::<F>(*u) * Lane(sign)).0;
         }
     }
 }
@@ -263,8 +319,7 @@ impl<F: Float> Kernel for Cautious<'_, F> {
     fn run(self) {
         let scale = Lane::<F>::of(self.0);
         for (u, &g) in self.2.iter_mut().zip(self.1) {
-            let step = Lane(*u);
-            *u = Real::select(agree(step, Lane(g)), step * scale, Lane::of(0.0)).0;
+            *u = cautious(Lane(*u), Lane(g), scale).0;
         }
     }
 }
@@ -275,7 +330,7 @@ impl<F: Float> Kernel for Grams<'_, F> {
     #[inline(always)]
     fn run(self) {
         for (u, &g) in self.1.iter_mut().zip(self.0) {
-            *u = (Lane::<F>(g).sign() * Real::abs(Lane(*u))).0;
+            *u = grams(Lane::<F>(*u), Lane(g)).0;
         }
     }
 }
@@ -291,8 +346,7 @@ impl<F: Float> Kernel for Apply<'_, F> {
     type Output = ();
     #[inline(always)]
     fn run(self) {
-        let [keep, cautious, scale, zero] =
-            [self.keep, self.cautious, self.scale, 0.0].map(Lane::<F>::of);
+        let [keep, cautious, scale] = [self.keep, self.cautious, self.scale].map(Lane::<F>::of);
         if self.cautious == 0.0 {
             for (x, &u) in self.x.iter_mut().zip(self.u) {
                 *x = (Lane(*x) * keep - scale * Lane(u)).0;
@@ -300,10 +354,7 @@ impl<F: Float> Kernel for Apply<'_, F> {
             return;
         }
         for (x, &u) in self.x.iter_mut().zip(self.u) {
-            let (old, step) = (Lane(*x), scale * Lane(u));
-            // step * x >= 0, without the underflow of the product.
-            let towards = (step.ge(zero) & old.ge(zero)) | (step.le(zero) & old.le(zero));
-            *x = (old - (step + Real::select(towards, cautious * old, zero))).0;
+            *x = cautiously_decayed(Lane(*x), scale * Lane(u), cautious).0;
         }
     }
 }

@@ -111,6 +111,8 @@ pub const fn scalar(name: &'static str, start: f64) -> Scalar {
 pub enum Scope {
     /// Each tensor alone.
     Tensor,
+    /// Each filter alone: a slice along the first axis, or all of a tensor of fewer than two axes.
+    Filter,
     /// All tensors of the call that the rule steps.
     Call,
 }
@@ -314,6 +316,12 @@ macro_rules! computed {
             fn matrix(&self, rows: usize, columns: usize) -> Option<(NewtonSchulz, f64)>;
             /// The formula as an expression.
             fn trace(&self, step: &Step) -> Expression;
+            /// As [`AnyRule::trace`], inside a larger formula, whose recording has begun, with so
+            /// many inputs after the states.
+            fn record(&self, step: &Step, more: usize, around: &Around<'_>) -> Expression;
+            /// What is measured, inside a larger formula, whose recording has begun, and how it is
+            /// reduced; none if the rule does not measure.
+            fn record_measure(&self, around: &Seen<'_>) -> Option<(Expression, Vec<Reduce>)>;
             $(
                 #[doc = concat!("See [`Computed::propose`], for ", stringify!($float), ".")]
                 fn $propose(&self, step: &Step) -> Box<dyn Propose<$float>>;
@@ -366,7 +374,17 @@ macro_rules! computed {
             }
             fn trace(&self, step: &Step) -> Expression {
                 trace::start();
-                self.0.kernel::<Trace, _>(step, Record)
+                self.record(step, 0, &|inputs, update| {
+                    let mut state = inputs[2..].to_vec();
+                    let step = update(inputs[0], inputs[1], &mut state);
+                    std::iter::once(step).chain(state).collect()
+                })
+            }
+            fn record(&self, step: &Step, more: usize, around: &Around<'_>) -> Expression {
+                self.0.kernel::<Trace, _>(step, Record { more, around })
+            }
+            fn record_measure(&self, around: &Seen<'_>) -> Option<(Expression, Vec<Reduce>)> {
+                self.0.measure::<Trace, _>(RecordMeasure(around))
             }
             $(
                 fn $propose(&self, step: &Step) -> Box<dyn Propose<$float>> {
@@ -449,18 +467,47 @@ impl<T: Real> Launch<T> for Names {
     }
 }
 
-struct Record;
-impl Launch<Trace> for Record {
+/// What stands around the formula of a rule: gets the inputs, and the formula, which changes the
+/// states it is given and returns the step; returns the results.
+pub type Around<'a> =
+    dyn Fn(&[Trace], &dyn Fn(Trace, Trace, &mut [Trace]) -> Trace) -> Vec<Trace> + 'a;
+
+/// The gradient as the rule sees it, from parameter and gradient.
+pub type Seen<'a> = dyn Fn(Trace, Trace) -> Trace + 'a;
+
+struct Record<'a> {
+    more: usize,
+    around: &'a Around<'a>,
+}
+impl Launch<Trace> for Record<'_> {
     type Output = Expression;
     fn run<const N: usize, F>(self, _: [State; N], update: F) -> Expression
     where
         F: Fn(Trace, Trace, [&mut Trace; N]) -> Trace,
     {
-        trace::formula(2 + N, |inputs| {
-            let mut state: [Trace; N] = std::array::from_fn(|k| inputs[2 + k]);
-            let step = update(inputs[0], inputs[1], state.each_mut());
-            std::iter::once(step).chain(state).collect()
+        trace::formula(2 + N + self.more, |inputs| {
+            (self.around)(&inputs, &|x, g, state| {
+                let mut inner: [Trace; N] = std::array::from_fn(|k| state[k]);
+                let step = update(x, g, inner.each_mut());
+                state[..N].copy_from_slice(&inner);
+                step
+            })
         })
+    }
+}
+
+struct RecordMeasure<'a>(&'a Seen<'a>);
+impl Probe<Trace> for RecordMeasure<'_> {
+    type Output = Option<(Expression, Vec<Reduce>)>;
+    fn run<const N: usize, const K: usize, F>(self, reduce: [Reduce; K], measure: F) -> Self::Output
+    where
+        F: Fn(Trace, Trace, [Trace; N]) -> [Trace; K],
+    {
+        let expression = trace::formula(2 + N, |inputs| {
+            let g = (self.0)(inputs[0], inputs[1]);
+            measure(inputs[0], g, std::array::from_fn(|k| inputs[2 + k])).into()
+        });
+        (K > 0).then(|| (expression, reduce.into()))
     }
 }
 
@@ -520,7 +567,8 @@ fn counted<'s, F, const N: usize>(state: &'s mut [&mut [F]]) -> [&'s mut [F]; N]
 struct PrepareMeasure;
 
 /// Gradient, parameter and states.
-type MeasuredColumns<'c, F, const N: usize> = ([&'c [F]; 1], ([&'c [F]; 1], [&'c [F]; N]));
+type MeasuredColumns<'c, F, const N: usize> =
+    ([&'c [F]; 1], (reduce::Quiet<[&'c [F]; 1]>, [&'c [F]; N]));
 
 struct Measuring<const N: usize, const K: usize, M>([Reduce; K], M);
 
@@ -561,18 +609,24 @@ where
     M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync,
 {
     fn run(&self, x: &[F], g: &[F], state: &[&mut [F]], totals: &mut [f64; MAX_MEASURED]) {
-        let columns = ([g], ([x], std::array::from_fn::<&[F], N, _>(|n| &*state[n])));
-        for (k, (reduce, total)) in self.0.iter().zip(totals).enumerate() {
-            // A place known to the compiler: of the other quantities nothing is then computed.
-            let value = match k {
-                0 => self.quantity::<F, 0>(*reduce, columns),
-                1 => self.quantity::<F, 1>(*reduce, columns),
-                2 => self.quantity::<F, 2>(*reduce, columns),
-                3 => self.quantity::<F, 3>(*reduce, columns),
-                4 => self.quantity::<F, 4>(*reduce, columns),
-                _ => self.quantity::<F, 5>(*reduce, columns),
-            };
-            reduce.fold(total, value);
+        // Each quantity is a loop of its own: over stretches that stay in the first-level cache.
+        let stretch = if K > 1 { 1024 } else { g.len().max(1) };
+        for start in (0..g.len()).step_by(stretch) {
+            let range = start..g.len().min(start + stretch);
+            let states = std::array::from_fn::<&[F], N, _>(|n| &state[n][range.clone()]);
+            let columns = ([&g[range.clone()]], (reduce::Quiet([&x[range.clone()]]), states));
+            for (k, (reduce, total)) in self.0.iter().zip(&mut *totals).enumerate() {
+                // A place known to the compiler: of the other quantities nothing is then computed.
+                let value = match k {
+                    0 => self.quantity::<F, 0>(*reduce, columns),
+                    1 => self.quantity::<F, 1>(*reduce, columns),
+                    2 => self.quantity::<F, 2>(*reduce, columns),
+                    3 => self.quantity::<F, 3>(*reduce, columns),
+                    4 => self.quantity::<F, 4>(*reduce, columns),
+                    _ => self.quantity::<F, 5>(*reduce, columns),
+                };
+                reduce.fold(total, value);
+            }
         }
     }
     fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]) {
@@ -583,7 +637,7 @@ where
 }
 
 impl Reduce {
-    fn fold(self, total: &mut f64, value: f64) {
+    pub(crate) fn fold(self, total: &mut f64, value: f64) {
         match self {
             Self::Sum => *total += value,
             // Written so that NaN stays.

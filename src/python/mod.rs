@@ -8,6 +8,8 @@ mod clip;
 mod coordinate;
 mod fractional;
 mod gather;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod network;
 mod optex;
 mod optim;
@@ -20,7 +22,9 @@ mod tree;
 mod wasserstein_cp;
 
 use crate::engine::{Error, threads};
-use pyo3::exceptions::{PyNotImplementedError, PyTypeError, PyValueError};
+use pyo3::exceptions::{
+    PyMemoryError, PyNotImplementedError, PyRuntimeError, PyTypeError, PyValueError,
+};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -29,6 +33,8 @@ impl From<Error> for PyErr {
         let text = error.to_string();
         match error {
             Error::Type { .. } => PyTypeError::new_err(text),
+            Error::Memory { .. } => PyMemoryError::new_err(text),
+            Error::Device { .. } => PyRuntimeError::new_err(text),
             Error::Unsupported { .. } => PyNotImplementedError::new_err(text),
             _ => PyValueError::new_err(text),
         }
@@ -80,6 +86,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     blend::register(module)?;
     fractional::register(module)?;
     clip::register(module)?;
+    #[cfg(feature = "gpu")]
+    gpu::register(module)?;
     optex::register(module)?;
     optim::register(module)?;
     project::register(module)?;
