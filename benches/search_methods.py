@@ -64,9 +64,8 @@ def _ours(name, **settings):
 
 OURS = {
     "DE": _ours("DifferentialEvolution"),
-    # Bounds as pycma has them: by a transformation.
-    "CMA": _ours("CMA", sigma=2.0, boundary="transform"),
-    "sep-CMA": _ours("SepCMA", sigma=2.0, boundary="transform"),
+    "CMA": _ours("CMA", sigma=2.0),
+    "sep-CMA": _ours("SepCMA", sigma=2.0),
     "PSO": _ours("ParticleSwarm"),
     "NM": _ours("NelderMead", initial_step=1.0),
     "cDSM": _ours("CoveringDirectSearch"),
@@ -272,7 +271,7 @@ def picture(path, names, found):
 
 
 def overhead(d, evaluations=20_000):
-    """Microseconds an evaluation of ask and tell, the costs given."""
+    """Microseconds an evaluation of ask and tell, costs or outputs given."""
     box = [(LOW, HIGH)] * d
     for name, make in OURS.items():
         method, times = make(start(d, 0), box, 0), []
@@ -285,8 +284,29 @@ def overhead(d, evaluations=20_000):
             method.tell(costs[done : done + n])
             times.append((time.perf_counter() - begin) / n * 1e6)
             done += n
-        q = np.percentile(times, [25, 50, 75])
-        print(f"d={d} {name:10} {q[1]:.2f} us an evaluation (quartiles {q[0]:.2f}, {q[2]:.2f})")
+        report(d, name, times)
+    rng = np.random.default_rng(0)
+    model = rng.normal(size=(d, d))
+    for update in ("kalman", "enkg"):
+        method = search.EnsembleKalman(
+            start(d, 0), model @ np.ones(d), update=update, bounds=box, seed=0
+        )
+        times = []
+        for _ in range(evaluations // method.population):
+            begin = time.perf_counter()
+            x = method.ask()
+            asked = time.perf_counter()
+            outputs = x @ model.T
+            told = time.perf_counter()
+            method.tell(outputs)
+            times.append((asked - begin + time.perf_counter() - told) / len(x) * 1e6)
+        report(d, f"{update}, {d} outputs", times)
+
+
+def report(d, name, times):
+    q = np.percentile(times, [25, 50, 75])
+    mean = np.mean(times)
+    print(f"d={d} {name:10} {q[1]:.2f} us an evaluation ({q[0]:.2f}, {q[2]:.2f}), mean {mean:.2f}")
 
 
 def main():

@@ -12,7 +12,6 @@ _EXTRA = {
     "matplotlib": "plot",
     "matplotlib.pyplot": "plot",
     "networkx": "graph",
-    "cmaes": "cma",
     "click": "cli",
     "rich": "cli",
     "tqdm": "cli",

@@ -15,3 +15,4 @@ pub mod quad;
 pub mod svd;
 pub mod syrk;
 mod tiles;
+pub mod triangular;

@@ -84,6 +84,11 @@ pub trait Method: Send + Sync {
     /// Candidates of the next step, or of the one that is open.
     fn population(&self) -> usize;
 
+    /// Prepares the candidates of a step that begins, or of an open one that was restored.
+    fn open(&mut self, at: &Point) {
+        let _ = at;
+    }
+
     /// Writes candidate `index` of the open step, bounds not looked at.
     fn candidate(&self, at: &Point, index: usize, out: &mut [f64]);
 
@@ -168,8 +173,11 @@ pub struct Search {
     pub(super) pending: bool,
 }
 
-/// Candidates a task of a parallel loop.
-const TASK: usize = 16;
+/// Candidates a task of a parallel loop: to wake a thread takes as long as to draw some ten
+/// thousand numbers.
+pub(super) fn task_rows(dim: usize) -> usize {
+    ((1 << 14) / dim).max(16)
+}
 
 impl Search {
     /// Starts at `x0`.
@@ -238,6 +246,7 @@ impl Search {
             let allowed = format!("{} x {dim} numbers", self.population());
             return Err(Error::value("out", allowed, out.len(), "pass one row a candidate"));
         }
+        self.method.open(&self.point);
         let this = &*self;
         match self.method.kept(&self.point) {
             Some(kept) => {
@@ -246,9 +255,9 @@ impl Search {
                     out.chunks_exact_mut(dim).for_each(|row| this.outer(row));
                 }
             }
-            None => threads::for_each_chunk(out, TASK * dim, |task, rows| {
+            None => threads::for_each_chunk(out, task_rows(dim) * dim, |task, rows| {
                 for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
-                    this.candidate(task * TASK + i, row);
+                    this.candidate(task * task_rows(dim) + i, row);
                 }
             }),
         }
@@ -391,6 +400,9 @@ impl Search {
         self.point.step = counters[0] as u64;
         (self.evaluations, self.nonfinite) = (counters[1] as u64, counters[2] as u64);
         self.pending = counters[3] != 0.0;
+        if self.pending {
+            self.method.open(&self.point);
+        }
         Ok(())
     }
 }

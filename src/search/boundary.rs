@@ -66,6 +66,32 @@ impl Boundary {
         }
     }
 
+    /// Folds a candidate back, whatever the rule; none leaves a box that is a transformation.
+    pub fn fold(&self, x: &mut [f64]) {
+        if self.rule == Rule::Transform {
+            return;
+        }
+        for ((x, low), high) in x.iter_mut().zip(&self.low).zip(&self.high) {
+            *x = reflect(*x, *low, *high);
+        }
+    }
+
+    /// Whether coordinate `i` is to be drawn again.
+    pub fn redraws(&self, i: usize, x: f64) -> bool {
+        self.rule == Rule::Resample && !(self.low[i]..=self.high[i]).contains(&x)
+    }
+
+    /// Whether what lies at `x` is seen in a mirror: an odd number of them folds coordinate `i`.
+    pub fn mirrored(&self, i: usize, x: f64) -> bool {
+        let (low, high) = (self.low[i], self.high[i]);
+        let width = high - low;
+        match (low..=high).contains(&x) || self.rule == Rule::Transform {
+            true => false,
+            false if width.is_finite() => (x - low).rem_euclid(2.0 * width) > width,
+            false => true,
+        }
+    }
+
     /// Brings the centre of a search back.
     pub fn clip(&self, x: &mut [f64]) {
         if self.rule != Rule::Transform {
@@ -157,6 +183,20 @@ mod tests {
         assert_eq!(reflect(5.5, 0.0, 1.0), 0.5);
         assert_eq!(reflect(-3.0, 0.0, f64::INFINITY), 3.0);
         assert_eq!(reflect(2.0, 1.0, 1.0), 1.0);
+    }
+
+    #[test]
+    fn what_is_seen_in_a_mirror_turns_round() {
+        let infinite = f64::INFINITY;
+        let (low, high) = (vec![0.0, 0.0, -infinite], vec![1.0, infinite, 1.0]);
+        let sides = Boundary::new(low, high, "reflect").unwrap();
+        for x in [[-0.25, -3.0, 4.0], [1.75, 0.5, 0.5], [2.25, -1.0, 1.5], [-1.5, 2.0, -9.0]] {
+            let (mut seen, mut beside) = (x, x.map(|x| x + 1e-3));
+            sides.fold(&mut seen);
+            sides.fold(&mut beside);
+            assert!((0..3).all(|i| (beside[i] < seen[i]) == sides.mirrored(i, x[i])), "{x:?}");
+        }
+        assert!((0..3).all(|i| !sides.redraws(i, 2.0)));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //!
 //! All trials of a step see the same members. Memory and time: O(n d) a step.
 
-use super::ask_tell::{Method, Point, Purpose, cheapest, stream};
+use super::ask_tell::{Method, Point, Purpose, cheapest, stream, task_rows};
 use super::setting::{Setting, choice, count, number, positive, range, text};
 use crate::engine::{Error, Result, threads};
 
@@ -37,9 +37,6 @@ pub struct DifferentialEvolution {
     costs: Vec<f64>,
     next: Vec<f64>,
 }
-
-/// Members a task.
-const TASK: usize = 16;
 
 impl DifferentialEvolution {
     /// The method in `dim` dimensions.
@@ -149,8 +146,9 @@ impl Method for DifferentialEvolution {
         let dim = at.x.len();
         let mut next = std::mem::take(&mut self.next);
         let (this, point) = (&*self, &*at);
-        threads::for_each_chunk(&mut next, TASK * dim, |task, rows| {
-            for (i, row) in (task * TASK..).zip(rows.chunks_exact_mut(dim)) {
+        let count = task_rows(dim);
+        threads::for_each_chunk(&mut next, count * dim, |task, rows| {
+            for (i, row) in (task * count..).zip(rows.chunks_exact_mut(dim)) {
                 if costs[i] <= this.costs[i] {
                     this.admitted(point, i, row);
                 } else {

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`polystep`] | polytope search: templates, rotations, schedules, transport weights, the stepper |
 //! | [`ask_tell`] | what searchers around one solution share; [`openai_es`], [`spsa`] are such |
-//! | [`differential_evolution`], [`sep_cma`], [`particle_swarm`] | populations |
+//! | [`differential_evolution`], [`particle_swarm`] | populations |
+//! | [`cma`], [`sep_cma`], [`recombination`] | a Gaussian that learns its covariance |
 //! | [`boolean`] | circuits that learn by their reverse derivative |
 //! | [`gsd`] | tables that fit private statistics |
 //! | [`cbo`] | particles that drift to a weighted mean |
@@ -24,6 +25,7 @@ pub mod ask_tell;
 pub mod boolean;
 pub mod boundary;
 pub mod cbo;
+pub mod cma;
 pub mod covering_direct_search;
 pub mod differential_evolution;
 pub mod ensemble;
@@ -39,6 +41,7 @@ pub mod particle_swarm;
 pub mod polystep;
 pub mod positive_basis;
 pub mod random_search;
+pub mod recombination;
 pub mod sep_cma;
 pub mod setting;
 pub mod spsa;

@@ -10,7 +10,7 @@
 //! Neighbours: all, or i - 1, i, i + 1 on a ring. A coordinate that left the box turns its velocity
 //! back. First velocities: half the way to another random point. Memory and time: O(n d) a step.
 
-use super::ask_tell::{Method, Point, Purpose, cheapest, stream};
+use super::ask_tell::{Method, Point, Purpose, cheapest, stream, task_rows};
 use super::setting::{Setting, choice, count, number, positive, text};
 use crate::engine::{Result, threads};
 
@@ -29,8 +29,6 @@ pub struct ParticleSwarm {
     costs: Vec<f64>,
 }
 
-/// Particles a task.
-const TASK: usize = 16;
 /// From a word to [0, 1).
 const UNIT: f64 = 1.0 / 4_294_967_296.0;
 
@@ -122,10 +120,11 @@ impl Method for ParticleSwarm {
     fn advance(&mut self, at: &mut Point, costs: &[f64]) {
         let (dim, first) = (at.x.len(), at.step == 0);
         let (this, point) = (&*self, &*at);
+        let count = task_rows(dim);
         // Rows of a new position and a new velocity.
         let mut rows = vec![0.0; 2 * self.members.len()];
-        threads::for_each_chunk(&mut rows, 2 * TASK * dim, |task, rows| {
-            for (i, row) in (task * TASK..).zip(rows.chunks_exact_mut(2 * dim)) {
+        threads::for_each_chunk(&mut rows, 2 * count * dim, |task, rows| {
+            for (i, row) in (task * count..).zip(rows.chunks_exact_mut(2 * dim)) {
                 let (x, v) = row.split_at_mut(dim);
                 this.candidate(point, i, v);
                 this.admitted(point, i, x);

@@ -17,7 +17,7 @@
 //! Deviations: the official code weighs with m - 2 r and does not divide xi by mu.
 //! Memory: O(d), and O(m d) within a step. Time: O(m d) a step.
 
-use super::ask_tell::{Method, Point, Purpose, stream};
+use super::ask_tell::{Method, Point, Purpose, stream, task_rows};
 use super::outside::Ranking;
 use super::polystep::schedule::Schedule;
 use super::setting::{Setting, choice, count, number, positive, schedule};
@@ -41,8 +41,6 @@ const SEARCHING: usize = 0;
 const ESTIMATES: usize = 1;
 /// Candidates of a line search before those on the line: x and the best of the m.
 const OTHERS: usize = 2;
-/// Candidates a task.
-const TASK: usize = 16;
 
 impl ZoRankSgd {
     /// The method in `dim` dimensions.
@@ -115,8 +113,9 @@ impl ZoRankSgd {
     fn rows(&self, at: &Point) -> Vec<f64> {
         let dim = at.x.len();
         let mut rows = vec![0.0; self.population() * dim];
-        threads::for_each_chunk(&mut rows, TASK * dim, |task, rows| {
-            for (i, row) in (task * TASK..).zip(rows.chunks_exact_mut(dim)) {
+        let count = task_rows(dim);
+        threads::for_each_chunk(&mut rows, count * dim, |task, rows| {
+            for (i, row) in (task * count..).zip(rows.chunks_exact_mut(dim)) {
                 self.admitted(at, i, row);
             }
         });

@@ -12,7 +12,7 @@ import thalweg
 
 ROOT = Path(__file__).parents[2]
 MISSING = re.compile(
-    r"No module named '(torch|scipy|sklearn|matplotlib|networkx|cmaes|click|rich|tqdm|gymnasium)"
+    r"No module named '(torch|scipy|sklearn|matplotlib|networkx|click|rich|tqdm|gymnasium)"
     r"|thalweg\[|thalweg\.gpu is not part|no adapter was found"
 )
 

@@ -8,7 +8,7 @@
 `CBO`                           ask and tell: particles that drift to a weighted mean
 `GFM`, `GFMPlus`                ask and tell: differences, for kinked and random costs
 `EnsembleKalman`                ask and tell outputs: inverse problems
-`CMA`                           ask and tell: the package cmaes, full covariance
+`CMA`                           ask and tell: a Gaussian that learns a full covariance
 `NelderMead`, `RandomSearch`    ask and tell: a simplex, independent draws
 `PrivateGSD`                    synthetic tables with differential privacy
 `boolean`                       circuits that learn by their reverse derivative

@@ -26,11 +26,15 @@ class SepCMA(Around):
     sigma : float, default 0.5
         First standard deviation of all coordinates, > 0; a third of the distance to the optimum
         is usual.
+    active : bool, default True
+        Let variances shrink along what the worse half of the candidates tried; False is the
+        update of the paper.
     bounds : d pairs (low, high), or `Bounds`, optional
         No candidate lies outside of this box.
     boundary : {"reflect", "resample", "transform"}, default "reflect"
-        What becomes of a candidate outside: folded back, its coordinates drawn again uniformly,
-        or none gets there, because the search runs in unbounded coordinates mapped into the box.
+        What becomes of a candidate outside: folded back; its coordinates outside drawn again, ten
+        times at most, before they are folded; or none gets there, because the search runs in
+        unbounded coordinates mapped into the box.
     seed : None, int or numpy Generator
         Seed of the draws.
 
@@ -50,14 +54,15 @@ class SepCMA(Around):
 
     Notes
     -----
-    The update is that of the paper, with ``y = (x - m) / sigma`` taken where the cost was, within
-    the box. A step changes sigma by a factor of e at most; steps without a finite cost change
-    nothing. Memory O(d) besides the candidates, time O(n d).
+    The update is that of the paper, with the negative weights of the tutorial. Of a candidate that
+    is folded it sees the point outside: the mirrored function has no bounds. A step changes sigma
+    by a factor of e at most and leaves each variance half of it at least; steps without a finite
+    cost change nothing. Memory O(d) besides the candidates, time O(n d).
 
     References
     ----------
     Ros, Hansen 2008, "A Simple Modification in CMA-ES Achieving Linear Time and Space Complexity",
-    PPSN X.
+    PPSN X; Hansen 2016, "The CMA Evolution Strategy: A Tutorial", arXiv:1604.00772.
 
     Examples
     --------
@@ -77,9 +82,10 @@ class SepCMA(Around):
         *,
         population: int | None = None,
         sigma: float = 0.5,
+        active: bool = True,
         bounds: Any = None,
         boundary: str = "reflect",
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        settings = {"population": population, "sigma": sigma}
+        settings = {"population": population, "sigma": sigma, "active": active}
         super().__init__(x0, settings, bounds, boundary, seed)

@@ -5,6 +5,7 @@ use crate::engine::{Error, Result};
 use crate::search::ask_tell::{Method, Search};
 use crate::search::boundary::Boundary;
 use crate::search::cbo::Cbo;
+use crate::search::cma::Cma;
 use crate::search::covering_direct_search::CoveringDirectSearch;
 use crate::search::differential_evolution::DifferentialEvolution;
 use crate::search::gfm::Gfm;
@@ -26,6 +27,7 @@ type Bounds<'py> = (PyReadonlyArray1<'py, f64>, PyReadonlyArray1<'py, f64>);
 fn method(name: &str, dim: usize, settings: &[(String, Setting)]) -> Result<Box<dyn Method>> {
     match name {
         "cbo" => Ok(Box::new(Cbo::new(dim, settings)?)),
+        "cma" => Ok(Box::new(Cma::new(dim, settings)?)),
         "covering_direct_search" => Ok(Box::new(CoveringDirectSearch::new(dim, settings)?)),
         "openai_es" => Ok(Box::new(OpenAiEs::new(dim, settings)?)),
         "spsa" => Ok(Box::new(Spsa::new(settings)?)),

@@ -6,7 +6,6 @@ raises is its result. `test_spread.py` starts the processes and compares.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import multiprocessing
 import os
@@ -33,15 +32,10 @@ def cost(x):
     return np.floor(4 * ((x - 0.3) ** 2).sum(axis=1)) / 4 + 0.1 * x[:, 0]
 
 
-def known():
-    missing = () if importlib.util.find_spec("cmaes") else ("cma",)
-    return [name for name in methods() if name not in missing]
-
-
 def searchers():
     """Every method of `minimize`, with populations that no number of processes divides."""
     odd = {"particle_swarm": 7, "differential_evolution": 5, "random_search": 1}
-    for name in known():
+    for name in methods():
         chosen = {"population": odd[name]} if name in odd else {}
         yield name, make(name, np.ones(D), bounds=Bounds(-2.0, 2.0), seed=3, **chosen)
 
@@ -72,7 +66,7 @@ def all_searchers(rank, world):
 
 def through_minimize(rank, world):
     trace = b""
-    for name in known():
+    for name in methods():
         with spread(cost) as costs:
             result = minimize(costs, np.ones(D), method=name, vectorized=True, seed=1, maxfev=99)
         trace += result.x.tobytes() + str((result.nfev, result.message)).encode()

@@ -11,28 +11,34 @@ from thalweg.search import SepCMA, minimize
 D, SEED = 7, 4
 
 
-def constants(d, population):
+def constants(d, population, active):
+    raw = np.log((population + 1) / 2) - np.log(np.arange(1, population + 1))
     mu = population // 2
-    w = np.log(mu + 0.5) - np.log(np.arange(1, mu + 1))
-    w /= w.sum()
-    muw = 1 / (w**2).sum()
+    muw, other = (half.sum() ** 2 / (half**2).sum() for half in (raw[:mu], raw[mu:]))
     cs = (muw + 2) / (d + muw + 3)
     ds = 1 + cs + 2 * max(0, np.sqrt((muw - 1) / (d + 1)) - 1)
     cc = 4 / (d + 4)
     full = 1 / muw * 2 / (d + np.sqrt(2)) ** 2
     full += (1 - 1 / muw) * min(1, (2 * muw - 1) / ((d + 2) ** 2 + muw))
     chi = np.sqrt(d) * (1 - 1 / (4 * d) + 1 / (21 * d**2))
-    return w, muw, cs, ds, cc, min(1, full * (d + 2) / 3), chi
+    c = min(1, full * (d + 2) / 3)
+    c1, cmu = c / muw, c * (1 - 1 / muw)
+    # Hansen 2016, eq. 49 to 53, with a bound d times as high.
+    by_rates = min(1 + c1 / cmu, (1 - c1 - cmu) / cmu) if cmu > 0 else np.inf
+    least = min(by_rates, 1 + 2 * other / (muw + 2))
+    w = np.where(raw >= 0, raw / raw[:mu].sum(), -active * least * raw / raw[mu:].sum())
+    return w, mu, muw, cs, ds, cc, c1, cmu, chi
 
 
-@pytest.mark.parametrize("population", [None, 2, 9])
+@pytest.mark.parametrize("active", [True, False])
+@pytest.mark.parametrize("population", [None, 2, 9, 60])
 @pytest.mark.parametrize("box", [None, [(-1.0, 2.5)] * D])
-def test_equals_a_replay(population, box):
+def test_equals_a_replay(active, population, box):
     m = np.linspace(-1, 2, D)
-    search = SepCMA(m, population=population, sigma=0.4, bounds=box, seed=SEED)
+    search = SepCMA(m, population=population, sigma=0.4, bounds=box, active=active, seed=SEED)
     n = population or 4 + int(3 * np.log(D))
     assert search.population == n
-    w, muw, cs, ds, cc, c1, chi = constants(D, n)
+    w, mu, muw, cs, ds, cc, c1, cmu, chi = constants(D, n, active)
     sigma, c, ps, pc = 0.4, np.ones(D), np.zeros(D), np.zeros(D)
     for g in range(40):
         z = np.array(
@@ -42,24 +48,51 @@ def test_equals_a_replay(population, box):
             ]
         )
         x = m + sigma * np.sqrt(c) * z
-        if box is not None:
-            x = np.vectorize(draws.fold)(x, *box[0])
-        np.testing.assert_allclose(search.ask(), x, rtol=1e-8, atol=1e-10)
-        costs = functions.ellipsoid(x - 0.3)
+        seen = x if box is None else np.vectorize(draws.fold)(x, *box[0])
+        np.testing.assert_allclose(search.ask(), seen, rtol=1e-8, atol=1e-10)
+        costs = functions.ellipsoid(seen - 2.3)
         search.tell(costs)
-        y = (x[np.argsort(costs, kind="stable")[: len(w)]] - m) / sigma
-        step = w @ y
+        y = (x[np.argsort(costs, kind="stable")] - m) / sigma
+        step = w[:mu] @ y[:mu]
         ps = (1 - cs) * ps + np.sqrt(cs * (2 - cs) * muw) * step / np.sqrt(c)
         norm = np.linalg.norm(ps)
         h = norm / np.sqrt(1 - (1 - cs) ** (2 * (g + 1))) < (1.4 + 2 / (D + 1)) * chi
         pc = (1 - cc) * pc + h * np.sqrt(cc * (2 - cc) * muw) * step
-        c = (1 - c1) * c + c1 / muw * pc**2 + c1 * (1 - 1 / muw) * (w @ y**2)
+        rates = cmu * w * np.where(w >= 0, 1, D / (y**2 / c).sum(axis=1))
+        kept = 1 - c1 - cmu * w.sum()
+        c = np.maximum(kept * c + c1 * pc**2 + rates @ y**2, 0.5 * min(kept, 1) * c)
         m = m + sigma * step
         sigma *= np.exp(min(1, cs / ds * (norm / chi - 1)))
+        if box is not None:
+            inside = np.vectorize(draws.fold)(m, *box[0])
+            # One mirror at a time, each of which turns the paths.
+            signs = np.where(np.isclose(np.abs(m - inside) % (2 * 3.5), 0), 1, -1)
+            m, ps, pc = inside, signs * ps, signs * pc
         state = search.state_dict()
         np.testing.assert_allclose(search.x, m, rtol=1e-8, atol=1e-10)
         np.testing.assert_allclose(state["sigma"], sigma, rtol=1e-8)
         np.testing.assert_allclose(state["variance"], c, rtol=1e-8)
+
+
+def test_variances_stay_positive_whatever_is_taken_away():
+    # A coordinate alone decides, and its long steps are the worst ones.
+    search = SepCMA(np.zeros(40), population=80, seed=0)
+    for _ in range(60):
+        x = search.ask()
+        search.tell(np.abs(x[:, 0] - search.x[0]))
+    variance = search.state_dict()["variance"]
+    assert (variance > 0).all()
+    assert variance[0] < variance[1:].min()
+
+
+def test_negative_weights_save_evaluations():
+    def spent(active):
+        search = SepCMA(np.full(20, 3.0), sigma=1.0, active=active, seed=0)
+        while search.best.cost > 1e-10:
+            search.tell(functions.ellipsoid(search.ask()))
+        return search.evaluations
+
+    assert spent(True) < 0.95 * spent(False)
 
 
 @given(scale=st.floats(1e-3, 1e3), offset=st.floats(-1e3, 1e3), seed=st.integers(0, 99))
@@ -92,8 +125,20 @@ def test_many_candidates_find_the_lowest_of_many_minima():
     assert functions.lowest(search, functions.rastrigin, 60_000) < 1e-6
 
 
-def test_a_minimum_on_the_bounds_is_reached():
-    search = SepCMA(np.full(6, 3.0), sigma=1.0, bounds=[(1, 5)] * 6, seed=0)
+def test_coordinates_outside_are_drawn_again():
+    start, box = np.full(4000, 0.9), [(-1, 1)] * 4000
+    free = SepCMA(start, sigma=0.3, seed=0).ask()[0]
+    drawn = SepCMA(start, sigma=0.3, bounds=box, boundary="resample", seed=0).ask()[0]
+    outside = np.abs(free) > 1
+    np.testing.assert_array_equal(drawn[~outside], free[~outside])
+    assert (np.abs(drawn) <= 1).all()
+    # A normal number cut off at 1/3 of a deviation: mean -0.5985, as density over distribution.
+    assert abs((drawn.mean() - 0.9) / 0.3 + 0.5985) < 5 * 0.8 / np.sqrt(4000)
+
+
+@pytest.mark.parametrize("boundary", ["reflect", "resample", "transform"])
+def test_a_minimum_on_the_bounds_is_reached(boundary):
+    search = SepCMA(np.full(6, 3.0), sigma=1.0, bounds=[(1, 5)] * 6, boundary=boundary, seed=0)
     assert functions.lowest(search, functions.sphere, 6_000) - 6 < 1e-6
 
 
