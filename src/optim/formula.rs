@@ -101,9 +101,9 @@ pub fn record(
         let u = update(x, g, &mut state);
         match stage {
             Stage::Agree => {
-                return vec![Trace::select(agree(u, g), Trace::of(1.0), Trace::of(0.0))];
+                vec![Trace::select(agree(u, g), Trace::of(1.0), Trace::of(0.0))]
             }
-            Stage::Direction => return vec![uniforms.masked(u, g)],
+            Stage::Direction => vec![uniforms.masked(u, g)],
             Stage::Update => {
                 let moved = uniforms.moved(x, uniforms.masked(u, g));
                 std::iter::once(moved).chain(state).take(1 + states).collect()
