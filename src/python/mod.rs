@@ -6,6 +6,7 @@ mod array;
 mod blend;
 mod clip;
 mod coordinate;
+mod formula;
 mod fractional;
 mod gather;
 mod network;
@@ -82,6 +83,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate_rows::register(module)?;
     coordinate::register(module)?;
     blend::register(module)?;
+    formula::register(module)?;
     fractional::register(module)?;
     clip::register(module)?;
     optex::register(module)?;
