@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thalweg import _core
 from thalweg._registry import rules
-from thalweg.optim import precision
+from thalweg.optim import kernels, precision
 from thalweg.optim.whole import full, put
 
 if TYPE_CHECKING:
@@ -67,13 +67,13 @@ def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
             )
     call = Call(grad_scale, optimizer._loss)
     if any(row.group["clip_norm"] is not None for row in rows):
-        squares = [float(_wide(full(row.grad)).double().square().sum()) for row in rows]
-        call.norm = math.sqrt(sum(squares)) / grad_scale
+        squares = [_wide(full(row.grad)).double().square().sum() for row in rows]
+        call.norm = math.sqrt(_sum(squares)) / grad_scale
     counters = [optimizer.state.get(row.p, {}).get("step") for row in rows]
     call.number = max((1 + int(0 if n is None else n) for n in counters), default=1)
     if any(class_of(optimizer, row.group).shared is not None for row in rows):
         call.shared = _shared(optimizer, rows, call)
-    observed = [_step_one(optimizer, row, call) for row in rows]
+    observed = [_step_one(optimizer, row, call) for row in kernels.step(optimizer, rows, call)]
     if optimizer._telemetry is not None:
         optimizer._telemetry.record([row.p for row in rows], [r for r in observed if r])
 
@@ -89,6 +89,13 @@ def _shared(optimizer: Optimizer, rows: list[Row], call: Call) -> dict[str, Any]
         if look is not None:
             found |= look([_gradient(row, call)[1] for row in ours])
     return found
+
+
+def _sum(values: list[Tensor]) -> float:
+    """Return the sum of numbers on any devices, waiting for each device once."""
+    devices = dict.fromkeys(value.device for value in values)
+    on = [torch.stack([value for value in values if value.device == d]) for d in devices]
+    return sum(float(some.sum()) for some in on)
 
 
 def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:
