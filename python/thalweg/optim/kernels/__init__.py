@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from thalweg.optim.kernels.admit import Item
     from thalweg.optim.optimizer import Optimizer
     from thalweg.optim.plain import Call
     from thalweg.optim.stand_in import Row
@@ -28,18 +29,29 @@ if MODE not in MODES:
 INTERPRETED = MODE == "interpret"
 
 
-def step(optimizer: Optimizer, rows: list[Row], call: Call) -> list[Row]:
-    """Step the rows that a kernel can step, and return the others, which are as before."""
+def take(optimizer: Optimizer, rows: list[Row]) -> tuple[list[Item], list[Row]]:
+    """Return the rows that kernels can step, with what that takes, and the others.
+
+    Nothing is written.
+    """
     kind = "cpu" if INTERPRETED else "cuda"
     if MODE == "off" or optimizer._telemetry is not None or torch.compiler.is_compiling():
-        return rows
-    devices = {row.target.device for row in rows if row.target.device.type == kind}
-    usable = {device for device in devices if ready(device)}
+        return [], rows
+    devices = {row.target.device for row in rows}
+    usable = {device for device in devices if device.type == kind and ready(device)}
     if not usable:
-        return rows
-    from thalweg.optim.kernels import batch
+        return [], rows
+    from thalweg.optim.kernels import admit
 
-    return batch.step(optimizer, rows, call, usable)
+    return admit.take(optimizer, rows, usable)
+
+
+def step(optimizer: Optimizer, items: list[Item], call: Call) -> None:
+    """Step what `take` has taken."""
+    if items:
+        from thalweg.optim.kernels import batch
+
+        batch.step(optimizer, items, call)
 
 
 @cache
@@ -70,4 +82,4 @@ def _is_recent(device: torch.device) -> bool:
     return torch.version.cuda is not None and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-__all__ = ["INTERPRETED", "step"]
+__all__ = ["INTERPRETED", "step", "take"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import is_, or_
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 from thalweg import _core
 from thalweg._registry import Rule, rules
 from thalweg.optim import precision
+from thalweg.optim.kernels.launch import tables_of
 from thalweg.optim.kernels.source import Layout
 
 if TYPE_CHECKING:
@@ -22,29 +25,24 @@ KINDS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "f
 
 
 @dataclass
-class Item:
-    """One parameter of a launch."""
+class Known:
+    """What stays the same about a parameter from step to step, as a rule."""
 
-    row: Row
-    # State that exists only once the step is known to be valid, and all state.
+    p: Tensor
+    like: tuple[Any, ...]
+    # Its entry in the state of the optimizer, None before there is one; what is to be added to it
+    # once the step is known to be valid; and both together.
+    entry: dict[str, Any] | None
     new: dict[str, Tensor]
     state: dict[str, Any]
     layout: Layout
-    # Addresses, and the number of elements.
-    columns: tuple[int, ...]
-    # Number of this step, where steps are counted; as the rule sees it.
-    clock: int
-    t: int
+    # States, their scales, and what rounding left out.
+    buffers: list[Tensor]
     # What the rule keeps beside the buffers.
     beside: list[Tensor]
-    # Kept alive until the step: the memory at the addresses.
+    # Tensors that must still be those of the entry, by their names.
+    names: list[str]
     tensors: list[Tensor]
-
-    @property
-    def kind(self) -> tuple[Layout, bool, torch.device]:
-        """What parameters of one launch agree in: types, alignment to 16 bytes, device."""
-        aligned = all(address % 16 == 0 for address in self.columns[:-1])
-        return self.layout, aligned, self.row.target.device
 
     @property
     def scalars(self) -> list[float]:
@@ -65,41 +63,89 @@ class Item:
             start += tensor.numel()
 
 
+@dataclass
+class Item:
+    """One parameter of a step."""
+
+    plan: Plan
+    known: Known
+    # Its place among the parameters of the optimizer.
+    number: int
+    # Number of this step, where steps are counted; as the rule sees it.
+    clock: int
+    t: int
+    # Addresses, and the number of elements.
+    columns: tuple[int, ...]
+    # Whether sixteen bytes may be taken at a time.
+    aligned: bool
+    # Kept alive until the step.
+    noise: Tensor | None
+
+
 class Plan:
-    """What all parameters of a group share."""
+    """What all parameters of a group share in a step."""
 
     def __init__(self, optimizer: Optimizer, group: dict[str, Any]) -> None:
         from thalweg.optim.host import TorchHost
         from thalweg.optim.optimizer import class_of
 
-        self.group = group
+        # Read once: a rate may lie on a device.
+        self.group: dict[str, Any] = {
+            key: value.item() if isinstance(value, Tensor) else value
+            for key, value in group.items()
+            if key != "params"
+        }
         self.rule: Rule = rules()[group["rule"]]
-        traits = _core.optim_traits(self.rule.name, group)
+        traits = _core.optim_traits(self.rule.name, self.group)
         self.measures = traits["measured"] is not None
         self.joint = self.measures and traits["joint"]
-        self.specs = _core.optim_states(self.rule.name, group)
+        self.specs = _core.optim_states(self.rule.name, self.group)
         self.scalars = traits["scalars"]
         self.random = precision.is_random(group)
         self.counts = self.rule.counts or self.random
         self.covered = class_of(optimizer, group).finish is None
         self.seed = traits["noise"]
         self.host = TorchHost(optimizer)
+        # What the way to store depends on, beside the tensors.
+        names = (*(name for name, *_ in self.specs), *(name for name, *_ in self.scalars))
+        self.form = (names, group["rounding"], self.random, self.seed is None)
 
-    def admit(self, row: Row, state: dict[str, Any], number: int) -> Item | None:
-        """Return a parameter as a launch takes it; None if it is one for plain torch."""
+    def _like(self, row: Row) -> tuple[Any, ...]:
         p, g = row.target, row.grad
+        return self.form, p.dtype, p.shape, p.stride(), g.dtype, g.shape, g.stride()
+
+    def again(self, row: Row, entry: dict[str, Any] | None, known: Known | None) -> bool:
+        """Return whether a parameter still is as it was known, but for its gradient's address."""
+        return (
+            known is not None
+            and not known.new
+            and entry is not None
+            and known.entry is entry
+            and known.p is row.p
+            and row.target is row.p
+            and type(row.grad) is Tensor
+            and row.grad.layout == torch.strided
+            and row.grad.device == row.p.device
+            and known.like == self._like(row)
+            and all(map(is_, map(entry.get, known.names), known.tensors))
+        )
+
+    def admit(self, row: Row, entry: dict[str, Any] | None) -> Known | None:
+        """Return a parameter as a launch takes it; None if it is one for plain torch."""
+        p, g, state = row.target, row.grad, entry or {}
         if not self.covered or p is not row.p or not _is_plain(p) or not _is_plain(g):
             return None
         if not {p.dtype, g.dtype} <= KINDS.keys() or not precision.is_dense(p):
             return None
         rounding = "nearest" if p.dtype == torch.float32 else self.group["rounding"]
+        rest = ["compensation"] * (rounding == "kahan")
         specs = [("step", "counter", 0.0, 1)] * self.counts
-        specs += [("compensation", "compensation", 0.0, 1)] * (rounding == "kahan")
-        started = [*self.specs, *self.scalars]
-        missing = [spec for spec in (*specs, *started) if state.get(spec[0]) is None]
+        specs += [(name, "compensation", 0.0, 1) for name in rest]
+        missing = [
+            spec for spec in (*specs, *self.specs, *self.scalars) if state.get(spec[0]) is None
+        ]
         names = [name for name, *_ in self.specs]
-        buffers = [*names, *["compensation"] * (rounding == "kahan")]
-        kept = [state[name] for name in buffers if state.get(name) is not None]
+        kept = [state[name] for name in (*names, *rest) if state.get(name) is not None]
         if not all(_is_alike(p, tensor) for tensor in (g, *kept)):
             return None
         new = self.host.init(p, missing, self.group) if missing else {}
@@ -108,26 +154,59 @@ class Plan:
         codes = [name for name, kind in zip(names, kinds, strict=True) if kind == "uint8"]
         if codes and not self.random:
             return None
-        clock = int(full["step"]) + 1 if self.counts else 0
-        fresh = any(spec in started for spec in missing)
+        kinds += ["float32"] * (self.seed is not None)
+        names += [*map(precision.scale_name, codes), *rest]
+        layout = Layout((KINDS[p.dtype], KINDS[g.dtype], *kinds), rounding, self.random)
+        buffers, beside = [full[name] for name in names], [full[name] for name, *_ in self.scalars]
+        names += [*(name for name, *_ in self.scalars), *["step"] * self.counts]
+        tensors = [full[name] for name in names]
+        like = self._like(row)
+        return Known(p, like, entry, new, full, layout, buffers, beside, names, tensors)
+
+    def item(self, row: Row, known: Known, number: int) -> Item:
+        """Return a parameter with what this step alone knows of it."""
+        started = (name for name, *_ in (*self.specs, *self.scalars))
+        fresh = bool(known.new) and any(name in known.new for name in started)
+        clock = int(known.state["step"]) + 1 if self.counts else 0
         t = clock if self.rule.counts else 1 if fresh else 2
-        tensors = [p, g, *(full[name] for name in names)]
+        addresses = [known.p.data_ptr(), row.grad.data_ptr(), *map(Tensor.data_ptr, known.buffers)]
+        noise = None
         if self.seed is not None:
-            kinds.append("float32")
-            tensors.append(_noise(p, self.seed, number << 40 | t))
-        tensors += [full[precision.scale_name(name)] for name in codes]
-        tensors += [full["compensation"]] if rounding == "kahan" else []
-        return Item(
-            row,
-            new,
-            full,
-            Layout((KINDS[p.dtype], KINDS[g.dtype], *kinds), rounding, self.random),
-            (*(tensor.data_ptr() for tensor in tensors), p.numel()),
-            clock,
-            t,
-            [full[name] for name, *_ in self.scalars],
-            tensors,
-        )
+            noise = _noise(known.p, self.seed, number << 40 | t)
+            addresses.insert(2 + len(self.specs), noise.data_ptr())
+        bits = reduce(or_, addresses)
+        columns = (*addresses, known.p.numel())
+        return Item(self, known, number, clock, t, columns, bits % 16 == 0, noise)
+
+
+def take(
+    optimizer: Optimizer, rows: list[Row], usable: set[torch.device]
+) -> tuple[list[Item], list[Row]]:
+    """Return the rows that kernels can step on these devices, and the others."""
+    admitted = tables_of(optimizer).admitted
+    params = (p for group in optimizer.param_groups for p in group["params"])
+    numbers = {id(p): number for number, p in enumerate(params)}
+    plans: dict[int, Plan] = {}
+    taken: list[tuple[Row, Item]] = []
+    rest: list[Row] = []
+    for row in rows:
+        plan = plans.get(id(row.group))
+        if plan is None:
+            plan = plans[id(row.group)] = Plan(optimizer, row.group)
+        entry, place = optimizer.state.get(row.p), id(row.p)
+        known = admitted.get(place)
+        if not plan.again(row, entry, known):
+            known = plan.admit(row, entry) if row.target.device in usable else None
+        if known is None:
+            rest.append(row)
+        else:
+            admitted[place] = known
+            taken.append((row, plan.item(row, known, numbers[place])))
+    # What is measured over all parameters of a rule is measured in one place.
+    split = {row.group["rule"] for row in rest}
+    apart = [item.plan.joint and item.plan.rule.name in split for _, item in taken]
+    rest += [row for (row, _), alone in zip(taken, apart, strict=True) if alone]
+    return [item for (_, item), alone in zip(taken, apart, strict=True) if not alone], rest
 
 
 def _noise(p: Tensor, seed: int, stream: int) -> Tensor:

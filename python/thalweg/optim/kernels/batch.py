@@ -17,7 +17,6 @@ from thalweg.optim.kernels.source import Formula
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
     from thalweg.optim.plain import Call
-    from thalweg.optim.stand_in import Row
 
 
 @dataclass
@@ -33,38 +32,20 @@ class Batch:
     formula: Formula | None = None
 
 
-def step(optimizer: Optimizer, rows: list[Row], call: Call, usable: set[torch.device]) -> list[Row]:
-    """Step the rows that can be on these devices; return the others."""
-    numbers = _numbers(optimizer)
-    plans: dict[int, Plan] = {}
-    taken: list[tuple[Plan, Item]] = []
-    rest: list[Row] = []
-    for row in rows:
-        plan = plans.get(id(row.group))
-        if plan is None:
-            plan = plans[id(row.group)] = Plan(optimizer, row.group)
-        item = None
-        if row.target.device in usable:
-            item = plan.admit(row, optimizer.state.get(row.p, {}), numbers[id(row.p)])
-        if item is None:
-            rest.append(row)
-        else:
-            taken.append((plan, item))
-    # What is measured over all parameters of a rule is measured in one place.
-    split = {row.group["rule"] for row in rest}
+def step(optimizer: Optimizer, items: list[Item], call: Call) -> None:
+    """Step parameters in as few launches as there are kinds of them."""
     batches: dict[Any, Batch] = {}
-    for plan, item in taken:
-        if plan.joint and plan.rule.name in split:
-            rest.append(item.row)
-        else:
-            batches.setdefault((id(plan.group), *item.kind), Batch(plan)).items.append(item)
+    for item in items:
+        key = (id(item.plan), item.known.layout, item.aligned, item.known.p.device)
+        if key not in batches:
+            batches[key] = Batch(item.plan)
+        batches[key].items.append(item)
     tables = launch.tables_of(optimizer)
     _measure(list(batches.values()), call, tables)
     # All that can be refused is, before anything is written.
     parts = [part for batch in batches.values() for part in _parts(batch, call)]
     for part in parts:
         _move(optimizer, part, call, tables)
-    return rest
 
 
 def _formula(
@@ -78,8 +59,8 @@ def _formula(
         stage,
         item.t,
         call.number,
-        item.scalars,
-        item.single,
+        item.known.scalars,
+        item.known.single,
         measured,
         call.loss,
         call.grad_scale,
@@ -108,14 +89,16 @@ def _measure(batches: list[Batch], call: Call, tables: launch.Tables) -> None:
 
 def _parts(batch: Batch, call: Call) -> list[Batch]:
     """Return the batch with its uniforms, cut where the rule itself changes its form."""
-    known: dict[Any, tuple[Formula, list[float], list[float]]] = {}
+    known: dict[Any, tuple[Batch, list[float], list[float]]] = {}
     parts: dict[Formula, Batch] = {}
     for item, measured in zip(batch.items, batch.measured, strict=True):
-        key = (item.t, *item.scalars, *measured)
+        key = (item.t, *item.known.scalars, *measured)
         if key not in known:
-            known[key] = _formula(batch, call, "update", item, measured)
-        formula, uniforms, after = known[key]
-        part = parts.setdefault(formula, Batch(batch.plan, formula=formula))
+            formula, uniforms, after = _formula(batch, call, "update", item, measured)
+            if formula not in parts:
+                parts[formula] = Batch(batch.plan, formula=formula)
+            known[key] = (parts[formula], uniforms, after)
+        part, uniforms, after = known[key]
         part.items.append(item)
         part.measured.append(measured)
         part.uniforms.append(uniforms)
@@ -128,34 +111,29 @@ def _move(optimizer: Optimizer, part: Batch, call: Call, tables: launch.Tables) 
 
     assert part.formula is not None
     plan, items = part.plan, part.items
-    keys = _keys(optimizer, items) if items[0].layout.keyed else None
+    layout = items[0].known.layout
     counted = None
     if plan.group["mask"] == "cautious":
         agree, *_ = _formula(part, call, "agree", items[0], part.measured[0])
         counted = (agree, plan.group["mask_scale"])
+    keys = _keys(items, len(layout.kinds) - 1) if layout.keyed else None
     tables.move(items, part.formula, part.uniforms, keys, counted)
     for item, after in zip(items, part.after, strict=True):
-        if item.new:
-            optimizer.state[item.row.p].update(item.new)
-        item.put_scalars(after)
+        if item.known.new:
+            optimizer.state[item.known.p].update(item.known.new)
+        if after:
+            item.known.put_scalars(after)
     if plan.counts:
-        torch._foreach_add_([item.state["step"] for item in items], 1.0)
-    bump_versions([item.row.target for item in items])
+        # The one as a tensor: on the CPU it would be made one anew for each counter.
+        torch._foreach_add_([item.known.state["step"] for item in items], torch.tensor(1.0))
+    bump_versions([item.known.p for item in items])
 
 
-def _keys(optimizer: Optimizer, items: list[Item]) -> Tensor:
+def _keys(items: list[Item], slots: int) -> Tensor:
     """Return the keys of random words: of the parameter, then of its states."""
-    numbers = _numbers(optimizer)
-    slots = range(len(items[0].layout.kinds) - 1)
     keys = [
-        [half for slot in slots for half in precision.dither(numbers[id(i.row.p)], slot, i.clock)]
-        for i in items
+        [half for slot in range(slots) for half in precision.dither(item.number, slot, item.clock)]
+        for item in items
     ]
     # As the kernel reads them: the same bits with a sign.
     return torch.tensor(keys, dtype=torch.int64).to(torch.int32)
-
-
-def _numbers(optimizer: Optimizer) -> dict[int, int]:
-    """Return the place of each parameter among all."""
-    params = (p for group in optimizer.param_groups for p in group["params"])
-    return {id(p): number for number, p in enumerate(params)}

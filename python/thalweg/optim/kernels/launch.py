@@ -13,7 +13,7 @@ from thalweg.optim.kernels import memory, source
 from thalweg.optim.kernels.source import TILE, WARPS, Formula
 
 if TYPE_CHECKING:
-    from thalweg.optim.kernels.admit import Item
+    from thalweg.optim.kernels.admit import Item, Known
     from thalweg.optim.optimizer import Optimizer
 
 # Multiplying and adding in one rounding would change the bits of the core.
@@ -28,7 +28,7 @@ class Table:
     """Addresses of some parameters, and their tiles."""
 
     def __init__(self, items: list[Item]) -> None:
-        self.device = items[0].row.target.device
+        self.device = items[0].known.p.device
         columns = torch.tensor([item.columns for item in items], dtype=torch.int64)
         self.sizes = columns[:, -1]
         tiles = (self.sizes + TILE - 1) // TILE
@@ -45,6 +45,8 @@ class Tables:
 
     def __init__(self) -> None:
         self._known: dict[Any, Table] = {}
+        # Parameters as the last step found them, by their identity.
+        self.admitted: dict[int, Known] = {}
 
     def _table(self, items: list[Item]) -> Table:
         key = tuple(item.columns for item in items)
@@ -61,7 +63,8 @@ class Tables:
     ) -> list[list[float]]:
         """Return what a formula measures of each parameter."""
         maxima = tuple(bool(flag) for flag in formula.special)
-        layout, aligned, device = items[0].kind
+        layout, device = items[0].known.layout, items[0].known.p.device
+        aligned = items[0].aligned
         table = self._table(items)
         k = len(maxima)
         partial = torch.empty((table.programs, k), dtype=torch.float64, device=device)
@@ -85,7 +88,8 @@ class Tables:
         counted: tuple[Formula, str] | None,
     ) -> None:
         """Step some parameters; with `counted`, first count where step and gradient agree."""
-        layout, aligned, device = items[0].kind
+        layout, device = items[0].known.layout, items[0].known.p.device
+        aligned = items[0].aligned
         table = self._table(items)
         same = all(row is uniforms[0] for row in uniforms) and counted is None
         values = send(torch.tensor(uniforms[:1] if same else uniforms, dtype=torch.float32), device)

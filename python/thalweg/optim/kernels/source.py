@@ -101,7 +101,9 @@ def _writes(layout: Layout, formula: Formula) -> list[str]:
             continue
         value = _block(name)
         end = "ALIGNED, FULL"
-        stochastic = layout.rounding == "stochastic" if column == 0 else layout.random
+        stochastic = layout.random and kind in ("bfloat16", "uint8")
+        if column == 0:
+            stochastic = layout.rounding == "stochastic"
         word = f"memory.words(keys, {place}, at)" if stochastic else "None"
         if kind == "uint8":
             where = f"{column}, {layout.scales[column]}, at, tile, n"
