@@ -6,6 +6,7 @@
 //! | [`device`] | an opened adapter: one a process, errors as [`Error`](crate::Error) |
 //! | [`buffer`] | memory of a device, to it and from it |
 //! | [`dispatch`] | shaders compiled once, and run |
+//! | [`steps`] | optimizer steps on parameters and states that live on a device |
 //! | [`bandwidth`] | how fast memory is, by a shader that copies |
 //!
 //! Formulas are not written here: they are printed from the [recorded](crate::engine::trace) rules.
@@ -15,6 +16,7 @@ pub mod bandwidth;
 pub mod buffer;
 pub mod device;
 pub mod dispatch;
+pub mod steps;
 
 pub use adapter::{Adapter, adapters};
 pub use buffer::Buffer;

@@ -9,6 +9,8 @@ mod coordinate;
 mod formula;
 mod fractional;
 mod gather;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod network;
 mod optex;
 mod optim;
@@ -86,6 +88,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     formula::register(module)?;
     fractional::register(module)?;
     clip::register(module)?;
+    #[cfg(feature = "gpu")]
+    gpu::register(module)?;
     optex::register(module)?;
     optim::register(module)?;
     project::register(module)?;
