@@ -112,10 +112,8 @@ pub fn record(
         let mut state = inputs[2..inputs.len() - more].to_vec();
         let u = update(x, g, &mut state);
         match stage {
-            Stage::Agree => {
-                return vec![Trace::select(agree(u, g), Trace::of(1.0), Trace::of(0.0))];
-            }
-            Stage::Direction => return vec![uniforms.masked(u, g)],
+            Stage::Agree => vec![Trace::select(agree(u, g), Trace::of(1.0), Trace::of(0.0))],
+            Stage::Direction => vec![uniforms.masked(u, g)],
             Stage::Update => {
                 let moved = uniforms.moved(x, uniforms.masked(u, g));
                 std::iter::once(moved).chain(state).take(1 + states).collect()
