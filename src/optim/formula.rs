@@ -139,3 +139,107 @@ pub fn norm() -> (Expression, Vec<Reduce>) {
     let expression = trace::formula(2, |inputs| vec![inputs[1] * inputs[1], inputs[1]]);
     (expression, vec![Reduce::Sum, Reduce::MaxAbs])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::hyper::{Lookup, Value};
+    use super::super::modifiers::{Decay, cautious_scale};
+    use super::super::rule::{Info, Start};
+    use super::super::{Group, Options, Parameter, RULES, step};
+    use super::*;
+    use crate::engine::Result;
+    use crate::engine::rng::Philox;
+
+    const N: usize = 33;
+
+    struct Defaults;
+    impl Lookup for Defaults {
+        fn get(&self, _: &str, _: Option<usize>) -> Result<Option<Value>> {
+            Ok(None)
+        }
+    }
+
+    fn draws(stream: u64) -> Vec<f64> {
+        let mut out = vec![0.0; N];
+        Philox::new(1).fill_normal(stream, 0, &mut out);
+        out[5] = 0.0;
+        out
+    }
+
+    /// A step through recorded formulas, in f64: parameter, then states.
+    fn by_formulas(group: &Group, options: &Options, columns: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let rule = &*group.rule;
+        let rows: Vec<Vec<f64>> =
+            (0..N).map(|i| columns.iter().map(|column| column[i]).collect()).collect();
+        let scalars: Vec<f64> = rule.scalars().iter().flat_map(|s| vec![s.start; s.len]).collect();
+        let at = Step { t: 1, call: 1, before: scalars.clone(), scalars, ..Step::default() };
+        let norm = columns[1].iter().map(|g| g * g).sum::<f64>().sqrt();
+        let (mut at, mut factors) = group.begin(at, options, Some(norm));
+        if let Some((expression, reduce)) = measure(rule, &factors) {
+            for row in &rows {
+                let values = expression.evaluate(row);
+                for ((total, value), reduce) in at.measured.iter_mut().zip(values).zip(&reduce) {
+                    reduce.fold(total, if *reduce == Reduce::Sum { value } else { value.abs() });
+                }
+            }
+        }
+        rule.advance(&mut at).unwrap();
+        let agree = record(rule, &at, &factors, Stage::Agree, None);
+        let count: f64 = rows.iter().map(|row| agree.evaluate(row)[0]).sum();
+        factors.mask_scale = cautious_scale(group.modifiers.mask_scale, count as u64, N);
+        let update = record(rule, &at, &factors, Stage::Update, None);
+        if let Some(place) = place_of_mask_scale(&factors) {
+            assert_eq!(update.uniforms[place], factors.mask_scale);
+        }
+        let results: Vec<Vec<f64>> = rows.iter().map(|row| update.evaluate(row)).collect();
+        (0..results[0].len()).map(|k| results.iter().map(|row| row[k]).collect()).collect()
+    }
+
+    fn check(info: &Info, decay: Decay, mask: Option<Mask>) {
+        let mut group = Group::new((info.build)(&Defaults).unwrap());
+        let modifiers = &mut group.modifiers;
+        (modifiers.decay, modifiers.weight_decay, modifiers.mask) = (decay, 0.1, mask);
+        (modifiers.clip_norm, modifiers.clip_value, modifiers.maximize) =
+            (Some(3.0), Some(0.5), true);
+        let options = Options { loss: Some(2.0), grad_scale: 2.0, ..Options::default() };
+        let rule = &*group.rule;
+        let states = rule.states().into_iter().map(|state| match state.start {
+            Start::Constant(value) => vec![value; N],
+            _ => draws(7),
+        });
+        let (mut x, halves) = (draws(1), draws(2));
+        let g: Vec<f64> = halves.iter().map(|g| 2.0 * g).collect();
+        let mut columns = vec![x.clone(), halves];
+        columns.extend(states);
+        let mut states: Vec<Vec<f64>> = columns[2..].to_vec();
+        if let Some(seed) = rule.noise() {
+            let mut noise = vec![0.0; N];
+            Philox::new(seed).fill_normal(1, 0, &mut noise);
+            columns.push(noise);
+        }
+        // The norm that clips is that of unscaled gradients.
+        let expected = by_formulas(&group, &Options { grad_scale: 1.0, ..options }, &columns);
+        let scalars = rule.scalars().iter().flat_map(|s| vec![s.start; s.len]).collect();
+        let buffers = states.iter_mut().map(Into::into);
+        let parameter = Parameter::new(0, 1, (&mut x).into(), (&g).into(), buffers).unwrap();
+        step(&[group], &mut [parameter.scalars(scalars, false)], &options).unwrap();
+        for (k, (found, expected)) in std::iter::once(&x).chain(&states).zip(&expected).enumerate()
+        {
+            for (a, b) in found.iter().zip(expected) {
+                let close = (a - b).abs() <= 1e-12 * (1.0 + a.abs());
+                assert!(close, "{}, {decay:?}, {mask:?}, output {k}: {a} is not {b}", info.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_recorded_step_with_all_modifiers_is_the_step() {
+        for info in RULES.iter().filter(|info| info.name != "muon") {
+            for decay in [Decay::Coupled, Decay::Decoupled, Decay::Cautious] {
+                for mask in [None, Some(Mask::Cautious), Some(Mask::Grams)] {
+                    check(info, decay, mask);
+                }
+            }
+        }
+    }
+}

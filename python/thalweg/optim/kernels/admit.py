@@ -112,7 +112,7 @@ class Plan:
 
     def _like(self, row: Row) -> tuple[Any, ...]:
         p, g = row.target, row.grad
-        return self.form, p.dtype, p.shape, p.stride(), g.dtype, g.shape, g.stride()
+        return self.form, p.dtype, p.device, p.shape, p.stride(), g.dtype, g.shape, g.stride()
 
     def again(self, row: Row, entry: dict[str, Any] | None, known: Known | None) -> bool:
         """Return whether a parameter still is as it was known, but for its gradient's address."""
@@ -195,8 +195,10 @@ def take(
             plan = plans[id(row.group)] = Plan(optimizer, row.group)
         entry, place = optimizer.state.get(row.p), id(row.p)
         known = admitted.get(place)
-        if not plan.again(row, entry, known):
-            known = plan.admit(row, entry) if row.target.device in usable else None
+        if row.target.device not in usable:
+            known = None
+        elif not plan.again(row, entry, known):
+            known = plan.admit(row, entry)
         if known is None:
             rest.append(row)
         else:
