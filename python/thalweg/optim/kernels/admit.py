@@ -195,10 +195,8 @@ def take(
             plan = plans[id(row.group)] = Plan(optimizer, row.group)
         entry, place = optimizer.state.get(row.p), id(row.p)
         known = admitted.get(place)
-        if row.target.device not in usable:
-            known = None
-        elif not plan.again(row, entry, known):
-            known = plan.admit(row, entry)
+        if not plan.again(row, entry, known):
+            known = plan.admit(row, entry) if row.target.device in usable else None
         if known is None:
             rest.append(row)
         else:
@@ -206,9 +204,11 @@ def take(
             taken.append((row, plan.item(row, known, numbers[place])))
     # What is measured over all parameters of a rule is measured in one place.
     split = {row.group["rule"] for row in rest}
-    apart = [item.plan.joint and item.plan.rule.name in split for _, item in taken]
-    rest += [row for (row, _), alone in zip(taken, apart, strict=True) if alone]
-    return [item for (_, item), alone in zip(taken, apart, strict=True) if not alone], rest
+    if any(plan.joint and plan.rule.name in split for plan in plans.values()):
+        apart = [item.plan.joint and item.plan.rule.name in split for _, item in taken]
+        rest += [row for (row, _), alone in zip(taken, apart, strict=True) if alone]
+        taken = [pair for pair, alone in zip(taken, apart, strict=True) if not alone]
+    return [item for _, item in taken], rest
 
 
 def _noise(p: Tensor, seed: int, stream: int) -> Tensor:
