@@ -71,6 +71,7 @@ __all__ = [
     "optim_dither",
     "optim_encode",
     "optim_noise",
+    "optim_formula",
     "optim_normal",
     "optim_products",
     "optim_rules",
@@ -567,6 +568,19 @@ def optim_encode(
     values: NDArray[np.float32], codes: NDArray[np.uint8], scales: NDArray[np.float32]
 ) -> None: ...
 def optim_noise(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
+def optim_formula(
+    rule: str,
+    hyper: dict[Any, Any],
+    stage: str,
+    t: int,
+    call: int,
+    scalars: Sequence[float],
+    single: bool,
+    measured: Sequence[float],
+    loss: float | None,
+    grad_scale: float,
+    norm: float | None,
+) -> Any: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_products(
     g: list[Any], other: list[Any], former: list[Any] | None = None

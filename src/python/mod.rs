@@ -6,6 +6,7 @@ mod array;
 mod blend;
 mod clip;
 mod coordinate;
+mod formula;
 mod fractional;
 mod gather;
 #[cfg(feature = "gpu")]
@@ -84,6 +85,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate_rows::register(module)?;
     coordinate::register(module)?;
     blend::register(module)?;
+    formula::register(module)?;
     fractional::register(module)?;
     clip::register(module)?;
     #[cfg(feature = "gpu")]
