@@ -8,6 +8,8 @@ mod clip;
 mod coordinate;
 mod fractional;
 mod gather;
+#[cfg(feature = "gpu")]
+mod gpu_search;
 mod network;
 mod optex;
 mod optim;
@@ -89,6 +91,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     project::register(module)?;
     search::register(module)?;
     network::register(module)?;
+    #[cfg(feature = "gpu")]
+    gpu_search::register(module)?;
     splitting::register(module)?;
     topo::register(module)?;
     tree::register(module)?;

@@ -1,0 +1,80 @@
+//! Units in WGSL, printed from the formulas that the CPU runs.
+//!
+//! A printed unit has three functions: `unit(z)`, its output for a constant pre-activation,
+//! `train(z)`, its spikes for one, and `fire(v, current)`, a spike and the potential left. Units
+//! without spikes have trains of zeros, units with them count those.
+
+use crate::engine::source::{self, wgsl::Wgsl};
+use crate::engine::trace::{self, Trace};
+use crate::search::objectives::network::Unit;
+use crate::search::objectives::network::unit::{Codes, Lif, relu, tanh};
+
+/// The functions of a unit, each name after `prefix`. They call those of `train.wgsl` and of
+/// [`crate::engine::source::wgsl::PRELUDE`].
+pub fn print(unit: &Unit, prefix: &str) -> String {
+    match unit {
+        Unit::Linear => plain(prefix, |z| z),
+        Unit::Relu => plain(prefix, relu::formula),
+        Unit::Tanh => plain(prefix, tanh::formula),
+        Unit::Codes(codes) => plain(prefix, |z| codes.formula(z)),
+        Unit::Lif(lif) => spiking(prefix, lif),
+    }
+}
+
+fn plain(prefix: &str, formula: impl FnOnce(Trace) -> Trace) -> String {
+    let unit = function(&format!("{prefix}_unit"), ["z"], |[z]| [formula(z)]);
+    format!(
+        "{unit}\
+         fn {prefix}_train(z: f32) -> vec2<u32> {{ return vec2<u32>(0u, 0u); }}\n\
+         fn {prefix}_fire(v: f32, current: f32) -> vec2<f32> {{ return vec2<f32>(0.0, 0.0); }}\n"
+    )
+}
+
+fn spiking(prefix: &str, lif: &Lif) -> String {
+    // The code of a constant current, exact as on the CPU, leads to its train.
+    let values = (0..lif.trains.len()).map(|code| code as f32).collect();
+    let codes = Codes { thresholds: lif.codes.thresholds.clone(), values };
+    let code = function(&format!("{prefix}_code"), ["z"], |[z]| [codes.formula(z)]);
+    let fire =
+        function(&format!("{prefix}_fire"), ["v", "current"], |[v, current]| lif.fire(v, current));
+    let words = |train: &u64| format!("vec2<u32>({}u, {}u)", *train as u32, train >> 32);
+    let trains: Vec<String> = lif.trains.iter().map(words).collect();
+    format!(
+        "var<private> {prefix}_trains: array<vec2<u32>, {}> = array<vec2<u32>, {}>({});\n\
+         {code}{fire}\
+         fn {prefix}_train(z: f32) -> vec2<u32> {{ return {prefix}_trains[u32({prefix}_code(z))]; }}\n\
+         fn {prefix}_unit(z: f32) -> f32 {{ return count({prefix}_train(z)); }}\n",
+        trains.len(),
+        trains.len(),
+        trains.join(", "),
+    )
+}
+
+/// A function of floats; two results come as a vector.
+fn function<const N: usize, const M: usize>(
+    name: &str,
+    arguments: [&str; N],
+    formula: impl FnOnce([Trace; N]) -> [Trace; M],
+) -> String {
+    trace::start();
+    let expression = trace::formula(N, |inputs| {
+        let inputs = std::array::from_fn(|i| inputs[i]);
+        formula(inputs).to_vec()
+    });
+    let printed = source::print(&expression, &Wgsl, "t");
+    let list: Vec<String> = arguments.iter().map(|name| format!("{name}: f32")).collect();
+    // Formulas are printed for four elements; compilers drop the three that nothing reads.
+    let inputs: String = (printed.inputs.iter())
+        .map(|&i| format!("    let i{i} = vec4<f32>({});\n", arguments[i]))
+        .collect();
+    let results: Vec<String> = printed.outputs.iter().map(|out| format!("({out}).x")).collect();
+    let (kind, result) = match M {
+        1 => ("f32".to_owned(), results[0].clone()),
+        _ => (format!("vec{M}<f32>"), format!("vec{M}<f32>({})", results.join(", "))),
+    };
+    let list = list.join(", ");
+    format!(
+        "fn {name}({list}) -> {kind} {{\n{inputs}{}    return {result};\n}}\n",
+        printed.body("    ")
+    )
+}
