@@ -23,6 +23,11 @@ pub trait Dialect {
     fn binary(&self, function: Binary, a: &str, b: &str) -> String;
     /// `yes` where the mask holds, else `no`.
     fn select(&self, mask: &str, yes: &str, no: &str) -> String;
+    /// A sum or difference that is itself a term of one. Where a compiler takes the liberty to
+    /// cancel `(a + b) - a`, which is how formulas find what rounding lost, a dialect hides it.
+    fn term(&self, sum: &str) -> String {
+        sum.to_owned()
+    }
     /// The statement that gives a value its name, without the end of the line.
     fn define(&self, name: &str, value: &str) -> String;
 }
@@ -68,6 +73,13 @@ pub fn print(expression: &Expression, dialect: &dyn Dialect, prefix: &str) -> So
                 dialect.input(i)
             }
             Node::Unary(function, a) => dialect.unary(function, at(a)),
+            Node::Binary(function, a, b) if is_sum(node) => {
+                let term = |i: u32| match is_sum(&expression.nodes[i as usize]) {
+                    true => dialect.term(at(i)),
+                    false => at(i).to_owned(),
+                };
+                dialect.binary(function, &term(a), &term(b))
+            }
             Node::Binary(function, a, b) => dialect.binary(function, at(a), at(b)),
             Node::Select(mask, yes, no) => dialect.select(at(mask), at(yes), at(no)),
         };
@@ -84,6 +96,10 @@ pub fn print(expression: &Expression, dialect: &dyn Dialect, prefix: &str) -> So
     source.inputs.sort_unstable();
     source.uniforms.sort_unstable();
     source
+}
+
+fn is_sum(node: &Node) -> bool {
+    matches!(node, Node::Binary(Binary::Add | Binary::Sub, ..))
 }
 
 /// The same formula with every operation once.

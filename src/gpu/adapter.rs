@@ -39,21 +39,23 @@ pub(super) fn wait<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Every adapter: graphics cards, then software.
-pub fn adapters() -> Vec<Adapter> {
-    static INSTANCE: OnceLock<wgpu::Instance> = OnceLock::new();
+/// Every adapter that the process found when it first asked: graphics cards, then software.
+pub fn adapters() -> &'static [Adapter] {
+    static FOUND: OnceLock<Vec<Adapter>> = OnceLock::new();
+    FOUND.get_or_init(find)
+}
+
+fn find() -> Vec<Adapter> {
     let backends = wgpu::Backends::PRIMARY;
-    let instance = INSTANCE.get_or_init(|| {
-        wgpu::Instance::new(wgpu::InstanceDescriptor {
-            backends,
-            flags: wgpu::InstanceFlags::empty(),
-            // Systems that promise more memory than they have would otherwise kill the process.
-            memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
-                for_resource_creation: Some(95),
-                for_device_loss: None,
-            },
-            ..wgpu::InstanceDescriptor::new_without_display_handle()
-        })
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends,
+        flags: wgpu::InstanceFlags::empty(),
+        // Systems that promise more memory than they have would otherwise kill the process.
+        memory_budget_thresholds: wgpu::MemoryBudgetThresholds {
+            for_resource_creation: Some(95),
+            for_device_loss: None,
+        },
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
     });
     let mut found: Vec<Adapter> =
         wait(instance.enumerate_adapters(backends)).into_iter().map(describe).collect();
@@ -94,7 +96,7 @@ pub fn choose(choice: Option<&str>) -> Result<Adapter> {
     select(adapters(), name, choice.as_deref())
 }
 
-fn select(found: Vec<Adapter>, name: &str, choice: Option<&str>) -> Result<Adapter> {
+fn select(found: &[Adapter], name: &str, choice: Option<&str>) -> Result<Adapter> {
     if found.is_empty() {
         return Err(Error::Device {
             what: "no adapter was found that shaders run on".into(),
@@ -112,7 +114,7 @@ fn select(found: Vec<Adapter>, name: &str, choice: Option<&str>) -> Result<Adapt
             Err(_) => adapter.name.to_lowercase().contains(&text.to_lowercase()),
         },
     };
-    found.into_iter().find(fits).ok_or_else(|| {
+    found.iter().find(|adapter| fits(adapter)).cloned().ok_or_else(|| {
         let allowed = format!("the number or a part of the name of one of {}", names.join(", "));
         Error::value(name, allowed, choice.unwrap_or_default(), "see thalweg.gpu.adapters()")
     })

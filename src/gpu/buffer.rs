@@ -67,12 +67,14 @@ impl Device {
         Ok(buffer)
     }
 
-    /// Writes `values` from byte `offset` on, both multiples of 4.
+    /// Writes `values` from byte `offset` on, a multiple of 4; a word that they fill in part is
+    /// completed with zeros.
     ///
     /// # Errors
     /// [`Error::Device`] or [`Error::Memory`].
     pub fn write<T: Pod>(&self, buffer: &Buffer, offset: u64, values: &[T]) -> Result<()> {
         let bytes: &[u8] = bytemuck::cast_slice(values);
+        let (bytes, rest) = bytes.split_at(bytes.len() / 4 * 4);
         let mut at = offset;
         for piece in bytes.chunks(PIECE as usize) {
             self.guard("an upload", |_| self.queue.write_buffer(&buffer.raw, at, piece))?;
@@ -82,6 +84,11 @@ impl Device {
                 self.guard("an upload", |_| self.queue.submit([]))?;
                 self.finish()?;
             }
+        }
+        if !rest.is_empty() {
+            let mut word = [0; 4];
+            word[..rest.len()].copy_from_slice(rest);
+            self.guard("an upload", |_| self.queue.write_buffer(&buffer.raw, at, &word))?;
         }
         Ok(())
     }
@@ -111,7 +118,7 @@ impl Device {
         at: u64,
         piece: &mut [u8],
     ) -> Result<()> {
-        let bytes = piece.len() as u64;
+        let bytes = (piece.len() as u64).next_multiple_of(4);
         let failed = |error: &dyn std::fmt::Display| Error::Device {
             what: format!("a download from {:?} failed: {error}", self.adapter.name),
             fix: "make a new object from the last download(), or from a checkpoint".into(),
@@ -125,7 +132,7 @@ impl Device {
         self.finish()?;
         // A range that could not be mapped says so here.
         let mapped = staging.slice(..bytes).get_mapped_range().map_err(|error| failed(&error))?;
-        piece.copy_from_slice(&mapped);
+        piece.copy_from_slice(&mapped[..piece.len()]);
         drop(mapped);
         staging.unmap();
         Ok(())

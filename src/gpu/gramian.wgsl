@@ -36,7 +36,7 @@ fn main(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) thread: u32,
 ) {
-    nought = params[0] >> 31u;
+    zero = params[0] >> 31u;
     // Tiles of the lower triangle, row after row.
     var i = 0u;
     var j = group.x;

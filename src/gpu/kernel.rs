@@ -5,6 +5,9 @@ use super::device::Device;
 use super::dispatch::{Binding, Call};
 use crate::engine::{Error, Result};
 
+/// A number that is zero and that compilers do not know: `main` sets it, from memory, before
+/// anything else. Printed formulas and [`PAIR`] read it.
+pub const ZERO: &str = "var<private> zero: u32;\n";
 /// Sums and products of pairs of floats.
 pub const PAIR: &str = include_str!("pair.wgsl");
 

@@ -6,6 +6,7 @@
 //! | [`device`] | an opened adapter: one a process, errors as [`Error`](crate::Error) |
 //! | [`buffer`] | memory of a device, to it and from it |
 //! | [`dispatch`] | shaders compiled once, and run |
+//! | [`steps`] | optimizer steps on parameters and states that live on a device |
 //! | [`bandwidth`] | how fast memory is, by a shader that copies |
 //! | [`kernel`] | what shaders written by hand share |
 //! | [`search`] | costs of MAX-SAT and of networks, and of their probes |
@@ -22,6 +23,7 @@ pub mod gramian;
 pub mod kernel;
 pub mod search;
 pub mod simplex;
+pub mod steps;
 
 pub use adapter::{Adapter, adapters};
 pub use buffer::Buffer;

@@ -4,11 +4,8 @@
 // that contracts a * b + c to one operation changes no bit of it. Compilers also take (a + b) - a
 // for b; they cannot while bits are changed by a number that they do not know.
 
-// Zero, from memory: `main` sets it before anything else.
-var<private> nought: u32;
-
 fn opaque(x: f32) -> f32 {
-    return bitcast<f32>(bitcast<u32>(x) ^ nought);
+    return bitcast<f32>(bitcast<u32>(x) ^ zero);
 }
 
 // a + b and what rounding left of it (Knuth).

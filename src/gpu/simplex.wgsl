@@ -41,7 +41,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    nought = params[0] >> 31u;
+    zero = params[0] >> 31u;
     let row = group.y * groups.x + group.x;
     if row >= params[0] {
         return;

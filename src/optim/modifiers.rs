@@ -115,7 +115,7 @@ impl Modifiers {
 }
 
 /// Modifiers of one parameter in one step, as factors.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Factors {
     /// On the gradient: sign, unscaling and norm clipping.
     pub gradient: f64,

@@ -628,7 +628,7 @@ where
 }
 
 impl Reduce {
-    fn fold(self, total: &mut f64, value: f64) {
+    pub(crate) fn fold(self, total: &mut f64, value: f64) {
         match self {
             Self::Sum => *total += value,
             // Written so that NaN stays.

@@ -29,6 +29,31 @@ impl Group {
         let modifiers = Modifiers::new(rule.info().decay);
         Self { rule, modifiers }
     }
+
+    /// What a parameter at this step starts from, with the norm of all gradients where it is known.
+    pub(crate) fn begin(
+        &self,
+        mut step: Step,
+        options: &Options,
+        norm: Option<f64>,
+    ) -> (Step, Factors) {
+        let mut modifiers = self.modifiers;
+        let own = modifiers.weight_decay != 0.0 && self.rule.decays(modifiers.decay);
+        step.own_decay =
+            own.then(|| (modifiers.decay, std::mem::replace(&mut modifiers.weight_decay, 0.0)));
+        step.loss = options.loss.unwrap_or(f64::NAN);
+        // As torch: multiplied always, so a clipped norm ends slightly below the limit.
+        let clip = match (modifiers.clip_norm, norm) {
+            (Some(limit), Some(norm)) => {
+                let factor = limit / (norm + 1e-6);
+                if factor < 1.0 || factor.is_nan() { factor } else { 1.0 }
+            }
+            _ => 1.0,
+        };
+        let (unscale, rate) = (1.0 / options.grad_scale, self.rule.rate(&step));
+        let factors = Factors::new(&modifiers, unscale, clip, rate, self.rule.geometry());
+        (step, factors)
+    }
 }
 
 /// One tensor to step.
@@ -402,33 +427,19 @@ impl<'g> Plan<'g> {
         let call = heads.iter().map(|head| head.t).max().unwrap_or(0);
         let seeds: Vec<_> = groups.iter().map(|group| group.rule.noise()).collect();
         let jobs = heads.iter().enumerate().map(|(index, head)| {
-            let Group { rule, modifiers } = &groups[head.group];
+            let rule = &groups[head.group].rule;
             let parameter = &parameters[index];
-            let mut modifiers = *modifiers;
-            let own = modifiers.weight_decay != 0.0 && rule.decays(modifiers.decay);
-            let own_decay =
-                own.then(|| (modifiers.decay, std::mem::replace(&mut modifiers.weight_decay, 0.0)));
             let step = Step {
                 t: head.t,
                 call,
-                loss: options.loss.unwrap_or(f64::NAN),
-                own_decay,
                 scalars: parameter.scalars.clone(),
                 before: parameter.scalars.clone(),
                 single: parameter.single,
                 ..Step::default()
             };
-            // As torch: multiplied always, so a clipped norm ends slightly below the limit.
-            let clip = match (modifiers.clip_norm, norm) {
-                (Some(limit), Some(norm)) => {
-                    let factor = limit / (norm + 1e-6);
-                    if factor < 1.0 || factor.is_nan() { factor } else { 1.0 }
-                }
-                _ => 1.0,
-            };
-            let (unscale, rate) = (1.0 / options.grad_scale, rule.rate(&step));
+            let (step, factors) = groups[head.group].begin(step, options, norm);
             Job {
-                factors: Factors::new(&modifiers, unscale, clip, rate, rule.geometry()),
+                factors,
                 ready: 0,
                 step,
                 matrix: rule.matrix(head.shape[0], head.shape[1]),

@@ -9,6 +9,8 @@ mod coordinate;
 mod fractional;
 mod gather;
 #[cfg(feature = "gpu")]
+mod gpu;
+#[cfg(feature = "gpu")]
 mod gpu_search;
 mod network;
 mod optex;
@@ -86,6 +88,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     blend::register(module)?;
     fractional::register(module)?;
     clip::register(module)?;
+    #[cfg(feature = "gpu")]
+    gpu::register(module)?;
     optex::register(module)?;
     optim::register(module)?;
     project::register(module)?;

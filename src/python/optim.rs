@@ -130,7 +130,7 @@ pub fn build(name: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Group> {
     Ok(Group { rule, modifiers })
 }
 
-fn options(
+pub fn options(
     grad_scale: f64,
     on_nonfinite: &str,
     observe: bool,

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from thalweg.gpu.device import chosen
+
 Place = tuple[str | None, int | None]
 
 
-def as_place(adapter: int | str | None, max_binding: int | None) -> Place:
+def as_place(adapter: Any, max_binding: Any) -> Place:
     """Adapter and largest binding as the native functions take them."""
     if adapter is not None and not isinstance(adapter, (int, str)):
         raise TypeError(
@@ -22,7 +24,7 @@ def as_place(adapter: int | str | None, max_binding: int | None) -> Place:
             f"max_binding must be a number of bytes or None, got {max_binding!r}; "
             "None is the most that the adapter allows"
         )
-    return None if adapter is None else str(adapter), max_binding
+    return chosen(adapter), max_binding
 
 
 def as_float32(values: Any, name: str, other: str) -> NDArray[np.float32]:

@@ -7,7 +7,8 @@
 use super::Dialect;
 use crate::engine::trace::{Binary, Unary};
 
-/// WGSL whose uniforms are `u0`, `u1`, ... and whose inputs are `i0`, `i1`, ...
+/// WGSL whose uniforms are `u0`, `u1`, ... and whose inputs are `i0`, `i1`, ...; `zero`, which has to
+/// be a `u32` that is 0 but comes from memory, keeps compilers from cancelling terms of sums.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wgsl;
 
@@ -18,6 +19,9 @@ pub const PRELUDE: &str = "\
 fn special(bits: u32) -> vec4<f32> {
     var word = bits;
     return vec4<f32>(bitcast<f32>(word));
+}
+fn exact(x: vec4<f32>, zero: u32) -> vec4<f32> {
+    return bitcast<vec4<f32>>(bitcast<vec4<u32>>(x) ^ vec4<u32>(zero));
 }
 fn exponential(x: vec4<f32>) -> vec4<f32> {
     let y = clamp(x, vec4<f32>(-104.0), vec4<f32>(89.0));
@@ -100,6 +104,9 @@ impl Dialect for Wgsl {
     fn select(&self, mask: &str, yes: &str, no: &str) -> String {
         format!("select({no}, {yes}, {mask})")
     }
+    fn term(&self, sum: &str) -> String {
+        format!("exact({sum}, zero)")
+    }
     fn define(&self, name: &str, value: &str) -> String {
         format!("let {name} = {value};")
     }
@@ -118,6 +125,19 @@ mod tests {
         assert_eq!(text(f64::NEG_INFINITY), "special(0xff800000u)");
         assert_eq!(text(f64::NAN), "special(0x7fc00000u)");
         assert_eq!(text(1e-300), "vec4<f32>(0.0f)");
+    }
+
+    #[test]
+    fn terms_of_sums_are_hidden_from_compilers() {
+        use crate::engine::source::print;
+        use crate::engine::trace;
+        trace::start();
+        let expression = trace::formula(2, |inputs| {
+            let sum = inputs[0] + inputs[1];
+            vec![(sum - inputs[0]) * inputs[1]]
+        });
+        let source = print(&expression, &Wgsl, "t");
+        assert_eq!(source.statements[..2], ["let t0 = i0 + i1;", "let t1 = exact(t0, zero) - i0;"]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::search::objectives::network::Unit;
 use crate::search::objectives::network::unit::{Codes, Lif, relu, tanh};
 
 /// The functions of a unit, each name after `prefix`. They call those of `train.wgsl` and of
-/// [`crate::engine::source::wgsl::PRELUDE`].
+/// [`crate::engine::source::wgsl::PRELUDE`], and read [`crate::gpu::kernel::ZERO`].
 pub fn print(unit: &Unit, prefix: &str) -> String {
     match unit {
         Unit::Linear => plain(prefix, |z| z),

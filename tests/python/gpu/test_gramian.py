@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from gpu.adapter import gpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-gpu = pytest.importorskip("thalweg.gpu", exc_type=ImportError)
 
 
 def oracle(jacobian):

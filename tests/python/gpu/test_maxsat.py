@@ -4,12 +4,11 @@ import pickle
 
 import numpy as np
 import pytest
+from gpu.adapter import gpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.search import minimize, objectives
-
-gpu = pytest.importorskip("thalweg.gpu", exc_type=ImportError)
 
 
 def cost(clauses, weights, values):

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from gpu.adapter import gpu
 from search.network_oracle import cost, forward, probe
 
 from thalweg.search import minimize
 from thalweg.search.objectives import Attention, Dense, Network
-
-gpu = pytest.importorskip("thalweg.gpu", exc_type=ImportError)
 
 LIF = {"beta": 0.75, "threshold": 1.0, "steps": 9}
 SHAPES = {

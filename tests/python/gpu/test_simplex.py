@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from gpu.adapter import gpu
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg import project
-
-gpu = pytest.importorskip("thalweg.gpu", exc_type=ImportError)
 
 
 def oracle(x, radius):

@@ -12,6 +12,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    zero = params[0] >> 31u;
     let inputs = params[0];
     let outputs = params[1];
     let columns = params[2];

@@ -11,7 +11,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    nought = params[0] >> 31u;
+    zero = params[0] >> 31u;
     let place = group.y * groups.x + group.x;
     if place >= params[5] {
         return;

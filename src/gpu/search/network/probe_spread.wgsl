@@ -8,6 +8,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    zero = params[0] >> 31u;
     let columns = params[5] * params[0];
     let m = (group.y * groups.x + group.x) * 64u + lane;
     if m >= columns {

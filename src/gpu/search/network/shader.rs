@@ -2,7 +2,7 @@
 
 use super::stage::Stage;
 use crate::engine::source::wgsl::PRELUDE;
-use crate::gpu::kernel::PAIR;
+use crate::gpu::kernel::{PAIR, ZERO};
 use crate::gpu::search::units;
 use crate::search::objectives::network::{Loss, Unit};
 
@@ -53,7 +53,7 @@ fn text(stage: &Stage<'_>, unit: &Unit, keep: bool, put: &str) -> String {
         false => "fn keep(i: u32, z: f32) {\n}\n",
     };
     format!(
-        "const STEPS = {}u;\nconst INPUT_TRAINS = {};\nconst SPIKES = {};\n{PRELUDE}{TRAIN}{}{keep}{put}{LAYER}",
+        "const STEPS = {}u;\nconst INPUT_TRAINS = {};\nconst SPIKES = {};\n{ZERO}{PRELUDE}{TRAIN}{}{keep}{put}{LAYER}",
         stage.steps,
         stage.reads_trains,
         unit.lif().is_some(),
@@ -89,7 +89,7 @@ pub fn probe_spread(stage: &Stage<'_>, next: &Stage<'_>) -> String {
 fn head(stage: &Stage<'_>) -> String {
     let unit = &stage.dense.unit;
     format!(
-        "const STEPS = {}u;\nconst SPIKES = {};\nconst READS_TRAINS = {};\n{PRELUDE}{TRAIN}{}{HEAD}",
+        "const STEPS = {}u;\nconst SPIKES = {};\nconst READS_TRAINS = {};\n{ZERO}{PRELUDE}{TRAIN}{}{HEAD}",
         stage.steps,
         unit.lif().is_some(),
         stage.writes_trains,
@@ -116,7 +116,7 @@ pub fn loss_rows(loss: Loss, outputs: usize, mode: Mode) -> String {
     format!(
         "const MODE = {}u;\n\
          @group(0) @binding(0) var<storage, read> params: array<u32>;\n\
-         fn store(n: u32, loss: f32) {{\n    {store}\n}}\n{PRELUDE}{PAIR}{}{ROWS}",
+         fn store(n: u32, loss: f32) {{\n    {store}\n}}\n{ZERO}{PRELUDE}{PAIR}{}{ROWS}",
         mode as u32,
         losses(loss, outputs, 2, access),
     )
