@@ -11,6 +11,8 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 	$(name) -c 'import sys; sys.version_info >= (3, 10) and print("$(name)")' 2>/dev/null)))
 VENV ?= .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+# Cargo features of the extension that is built here; wheels have those of pyproject.toml.
+FEATURES ?= python,gpu
 # Extras of the environment that tests run in (comma-separated), and flags for tools/requirements.py (--lowest).
 EXTRAS ?= dev
 REQUIREMENTS ?=
@@ -58,7 +60,8 @@ $(STAMPS)/packages-%: $(STAMPS)/venv pyproject.toml tools/requirements.py
 
 $(STAMPS)/build: $(STAMPS)/venv $(RUST) pyproject.toml
 	@test -x $(BIN)/maturin || $(PIP) "maturin>=1.14,<2"
-	@PIP_QUIET=1 $(PHASE) "build" $(BIN)/maturin develop --release --locked --quiet
+	@PIP_QUIET=1 $(PHASE) "build" $(BIN)/maturin develop --release --locked --quiet \
+		--features $(FEATURES)
 	@touch $@
 
 # ---- the two commands

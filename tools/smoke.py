@@ -27,6 +27,13 @@ def main():
     thalweg.steps.Lion(lr=0.5).step([x], [np.array([3.0, -1.0])])
     assert x.tolist() == [0.5, -1.5], x
 
+    try:
+        import thalweg.gpu
+    except ImportError as error:
+        assert "--features python,gpu" in str(error), error
+    else:
+        raise AssertionError("the wheel has thalweg.gpu, which only a build from source should")
+
     # The best of several: the machine's other work only ever adds.
     times = [
         float(subprocess.run([sys.executable, "-c", TIMED], capture_output=True, check=True).stdout)

@@ -7,6 +7,7 @@
 `thalweg.project`          points onto sets; proximal maps, transport
 `thalweg.coordinate`       sparse linear models by coordinate descent (extra: sklearn)
 `thalweg.search`           gradient-free search; objectives with known structure
+`thalweg.gpu`              steps on graphics cards of any maker (in builds from source)
 =========================  ==================================================================
 """
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "GpuSteps",
     "NetworkCore",
     "NetworkTrainer",
     "SearchAskTell",
@@ -52,6 +53,10 @@ __all__ = [
     "coordinate_svm",
     "coordinate_wasserstein_cp",
     "get_num_threads",
+    "gpu_adapters",
+    "gpu_bandwidth",
+    "gpu_memory",
+    "gpu_release",
     "oblique_tree_train",
     "optex_distances",
     "optex_factor",
@@ -96,6 +101,33 @@ __all__ = [
     "topo_local",
     "topo_logistic",
 ]
+
+@final
+class GpuSteps:
+    def __new__(
+        cls,
+        groups: Sequence[tuple[str, dict[Any, Any], Sequence[tuple[int, tuple[int, int] | None]]]],
+        adapter: str | None = None,
+        max_binding: int | None = None,
+    ) -> GpuSteps: ...
+    def set_hyper(self, /, group: int, rule: str, hyper: dict[Any, Any]) -> None: ...
+    def write(self, /, number: int, column: str, state: int, values: NDArray[np.uint8]) -> None: ...
+    def read(self, /, number: int, column: str, state: int, out: NDArray[np.uint8]) -> None: ...
+    def counters(self, /, number: int) -> tuple[int, bool, list[float]]: ...
+    def set_counters(
+        self, /, number: int, clock: int, stepped: bool, scalars: Sequence[float]
+    ) -> None: ...
+    def step(
+        self,
+        /,
+        active: Sequence[int],
+        on_nonfinite: str,
+        loss: float | None = None,
+        grad_scale: float = 1.0,
+    ) -> tuple[bool, float | None]: ...
+    def finish(self, /) -> None: ...
+    @property
+    def adapter(self) -> dict[Any, Any]: ...
 
 @final
 class NetworkCore:
@@ -487,6 +519,10 @@ def coordinate_wasserstein_cp(
     callback: Any = None,
 ) -> tuple[list[float], str]: ...
 def get_num_threads() -> int: ...
+def gpu_adapters() -> list[Any]: ...
+def gpu_bandwidth(bytes: int, repeat: int, adapter: str | None = None) -> list[float]: ...
+def gpu_memory(adapter: str | None = None) -> tuple[int, int | None, int]: ...
+def gpu_release() -> None: ...
 def oblique_tree_train(
     features: NDArray[np.float64],
     labels: NDArray[np.uint32],

@@ -13,7 +13,7 @@ import thalweg
 ROOT = Path(__file__).parents[2]
 MISSING = re.compile(
     r"No module named '(torch|scipy|sklearn|matplotlib|networkx|cmaes|click|rich|tqdm|gymnasium)"
-    r"|thalweg\["
+    r"|thalweg\[|thalweg\.gpu is not part|no adapter was found"
 )
 
 
