@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thalweg import _core
 from thalweg.gpu._place import as_float32, as_place
+from thalweg.project._engine import number
 
 
 def simplex(
@@ -69,8 +69,6 @@ def simplex(
     [[0.25, 0.75], [1.0, 0.0]]
     """
     points = as_float32(x, "x", "thalweg.project.simplex")
-    if not isinstance(radius, Real) or isinstance(radius, bool):
-        raise TypeError(f"radius must be a number, got {type(radius).__name__}; 1.0 is usual")
     if not -points.ndim <= axis < points.ndim:
         raise ValueError(
             f"axis must be in [{-points.ndim}, {points.ndim - 1}], got {axis}; -1 is the last"
@@ -78,5 +76,5 @@ def simplex(
     turned = np.moveaxis(points, axis, -1)
     n = turned.shape[-1]
     rows = np.ascontiguousarray(turned).reshape(math.prod(turned.shape[:-1]), n)
-    out = _core.gpu_simplex(rows, float(radius), as_place(adapter, max_binding))
+    out = _core.gpu_simplex(rows, number(radius, "radius"), as_place(adapter, max_binding))
     return np.ascontiguousarray(np.moveaxis(out.reshape(turned.shape), -1, axis))

@@ -104,7 +104,7 @@ def test_refusals():
     with pytest.raises(TypeError, match="must be a numpy array, got list"):
         gpu.simplex([[0.0]])
     with pytest.raises(TypeError, match="radius must be a number, got str"):
-        gpu.simplex(x, "1")
+        gpu.simplex(x, "one")
     for radius in (-1.0, 1e-40, 1e39, np.nan, np.inf):
         with pytest.raises(ValueError, match="radius must be 0 or in"):
             gpu.simplex(x, radius)
