@@ -2,7 +2,8 @@
 //!
 //! A printed unit has three functions: `unit(z)`, its output for a constant pre-activation,
 //! `train(z)`, its spikes for one, and `fire(v, current)`, a spike and the potential left. Units
-//! without spikes have trains of zeros, units with them count those.
+//! without spikes have trains of zeros, units with them count those. Those of finitely many outputs
+//! also have `code(z)`, a whole number, and `value(code)` and `train_of(code)`.
 
 use crate::engine::source::{self, wgsl::Wgsl};
 use crate::engine::trace::{self, Trace};
@@ -16,7 +17,10 @@ pub fn print(unit: &Unit, prefix: &str) -> String {
         Unit::Linear => plain(prefix, |z| z),
         Unit::Relu => plain(prefix, relu::formula),
         Unit::Tanh => plain(prefix, tanh::formula),
-        Unit::Codes(codes) => plain(prefix, |z| codes.formula(z)),
+        Unit::Codes(codes) => {
+            let unit = plain(prefix, |z| codes.formula(z));
+            unit + &coded(prefix, codes, &vec![0; codes.levels()])
+        }
         Unit::Lif(lif) => spiking(prefix, lif),
     }
 }
@@ -31,22 +35,36 @@ fn plain(prefix: &str, formula: impl FnOnce(Trace) -> Trace) -> String {
 }
 
 fn spiking(prefix: &str, lif: &Lif) -> String {
-    // The code of a constant current, exact as on the CPU, leads to its train.
-    let values = (0..lif.trains.len()).map(|code| code as f32).collect();
-    let codes = Codes { thresholds: lif.codes.thresholds.clone(), values };
-    let code = function(&format!("{prefix}_code"), ["z"], |[z]| [codes.formula(z)]);
     let fire =
         function(&format!("{prefix}_fire"), ["v", "current"], |[v, current]| lif.fire(v, current));
-    let words = |train: &u64| format!("vec2<u32>({}u, {}u)", *train as u32, train >> 32);
-    let trains: Vec<String> = lif.trains.iter().map(words).collect();
+    // The code of a constant current, exact as on the CPU, leads to its train.
+    let codes = coded(prefix, &lif.codes, &lif.trains);
     format!(
-        "var<private> {prefix}_trains: array<vec2<u32>, {}> = array<vec2<u32>, {}>({});\n\
-         {code}{fire}\
-         fn {prefix}_train(z: f32) -> vec2<u32> {{ return {prefix}_trains[u32({prefix}_code(z))]; }}\n\
-         fn {prefix}_unit(z: f32) -> f32 {{ return count({prefix}_train(z)); }}\n",
-        trains.len(),
-        trains.len(),
-        trains.join(", "),
+        "{codes}{fire}\
+         fn {prefix}_train(z: f32) -> vec2<u32> {{\n    \
+         return {prefix}_train_of(u32({prefix}_code(z)));\n}}\n\
+         fn {prefix}_unit(z: f32) -> f32 {{ return {prefix}_value(u32({prefix}_code(z))); }}\n"
+    )
+}
+
+/// The code of a pre-activation, and tables of its output and train.
+fn coded(prefix: &str, codes: &Codes, trains: &[u64]) -> String {
+    let count = codes.levels();
+    let numbers = Codes {
+        thresholds: codes.thresholds.clone(),
+        values: (0..count).map(|code| code as f32).collect(),
+    };
+    let code = function(&format!("{prefix}_code"), ["z"], |[z]| [numbers.formula(z)]);
+    let words = |train: &u64| format!("vec2<u32>({}u, {}u)", *train as u32, train >> 32);
+    let trains = trains.iter().map(words).collect::<Vec<_>>().join(", ");
+    let values: Vec<String> = codes.values.iter().map(|value| format!("{value:?}f")).collect();
+    let values = values.join(", ");
+    format!(
+        "{code}\
+         var<private> {prefix}_trains: array<vec2<u32>, {count}> = array<vec2<u32>, {count}>({trains});\n\
+         var<private> {prefix}_values: array<f32, {count}> = array<f32, {count}>({values});\n\
+         fn {prefix}_train_of(code: u32) -> vec2<u32> {{ return {prefix}_trains[code]; }}\n\
+         fn {prefix}_value(code: u32) -> f32 {{ return {prefix}_values[code]; }}\n"
     )
 }
 

@@ -217,3 +217,16 @@ def test_it_survives_a_lost_device():
     gpu.release()
     assert network.evaluate(x, y) == before
     assert type(network)(network.network, adapter=0).evaluate(x, y) == before
+
+
+def test_nothing_is_left_on_the_device():
+    rng = np.random.default_rng(0)
+    _, network = build(SHAPES["lif deep"], rng, "cross_entropy")
+    x, y = samples(rng)
+    before = gpu.memory().buffers
+    for _ in range(3):
+        network.probe(x, y, 0, np.ones((2, 7)))
+        network.objective(x, y)(network.network.theta)
+        gpu.simplex(np.ones((2, 3), np.float32))
+        gpu.gramian(np.ones((2, 3), np.float32))
+    assert gpu.memory().buffers == before

@@ -21,8 +21,11 @@ fn above(h: Head, o: u32, n: u32) -> Above {
         }
     } else {
         let moved = above_z[o * params[0] + n] + h.delta * w;
-        out.train = next_train(moved);
-        out.value = next_unit(moved);
+        if SPIKES_ABOVE {
+            out.train = next_train(moved);
+        } else {
+            out.value = next_unit(moved);
+        }
     }
     if SPIKES_ABOVE {
         out.value = count(out.train);

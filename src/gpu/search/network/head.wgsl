@@ -26,10 +26,11 @@ fn head(probe: u32, n: u32) -> Head {
     let from_z = h.unit * STEPS * params[0] + n;
     let from_shift = index % params[1] * STEPS * params[0] + n;
     let moved = z[from_z] + radius * shifts[from_shift];
-    h.train = own_train(moved);
-    h.value = own_unit(moved);
-    if STEPS > 1u {
-        h.train = vec2<u32>(0u, 0u);
+    if !SPIKES {
+        h.value = own_unit(moved);
+    } else if STEPS == 1u {
+        h.train = own_train(moved);
+    } else {
         var v = 0.0;
         for (var t = 0u; t < STEPS; t++) {
             let at = t * params[0];

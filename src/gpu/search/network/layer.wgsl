@@ -47,9 +47,13 @@ fn main(
     for (var t = 0u; t < STEPS; t++) {
         keep(((row * outputs + o) * STEPS + t) * columns + m, z[t]);
     }
-    var train = own_train(z[0]);
-    if STEPS > 1u {
-        train = vec2<u32>(0u, 0u);
+    var train = vec2<u32>(0u, 0u);
+    var value = 0.0;
+    if !SPIKES {
+        value = own_unit(z[0]);
+    } else if STEPS == 1u {
+        train = own_train(z[0]);
+    } else {
         var v = 0.0;
         for (var t = 0u; t < STEPS; t++) {
             let fired = own_fire(v, z[t]);
@@ -57,7 +61,6 @@ fn main(
             train = with_spike(train, t, fired.x);
         }
     }
-    var value = own_unit(z[0]);
     if SPIKES {
         value = count(train);
     }

@@ -88,7 +88,7 @@ impl<'a> Probes<'a> {
         for size in [weights.len(), directions.len(), 4 * width * stage.dense.outputs] {
             samples_at_once(device, size, 1)?;
         }
-        let words = words(stages, data, true).max(width * stage.steps);
+        let words = words(stages, data, true).max(width * stage.steps.max(2));
         let samples_at_once = samples_at_once(device, words, data.len())?;
         // As a layer has them: weights, then biases.
         let parts = |range: std::ops::Range<usize>| {
@@ -114,9 +114,11 @@ impl<'a> Probes<'a> {
         let (base, sum) = self.base(samples)?;
         let stages = &self.stages[self.layer + 1..];
         let found = match stages {
-            [] => self.last(samples, &base, None)?,
-            [next] => self.last(samples, &base, Some(next))?,
-            _ => self.deep(samples, &base, stages)?,
+            [_, _, ..] => self.deep(samples, &base, stages)?,
+            _ => match self.stages[self.layer].levels() {
+                Some(levels) => self.coded(samples, &base, stages.first(), levels)?,
+                None => self.last(samples, &base, stages.first())?,
+            },
         };
         changes.iter_mut().zip(found).for_each(|(change, found)| *change += found);
         Ok(sum)
@@ -186,6 +188,44 @@ impl<'a> Probes<'a> {
         }
         launch(self.device, &source, &buffers, self.count as u64)?;
         read_sums(self.device, &sums, self.count)
+    }
+
+    /// The same where units have few outputs: the loss of each that is reached, then look-ups.
+    fn coded(
+        &self,
+        samples: &Samples,
+        base: &Base,
+        next: Option<&Stage<'_>>,
+        levels: usize,
+    ) -> Result<Vec<f64>> {
+        let (device, stage) = (self.device, &self.stages[self.layer]);
+        let source = shader::probe_codes(stage, next, self.network.loss, levels);
+        let row = 2 * self.width;
+        let most = (room(device) / (4 * row * samples.count)).max(1);
+        let mut found = Vec::with_capacity(self.count);
+        for first in (0..stage.dense.outputs).step_by(most) {
+            let units = (stage.dense.outputs - first).min(most);
+            let params = self.params(samples, first, units)?;
+            let changes = device.buffer(4 * (units * row * samples.count) as u64)?;
+            let mut buffers = vec![
+                (0, &params),
+                (1, &base.z),
+                (2, &base.shifts),
+                (6, &samples.targets),
+                (7, &changes),
+            ];
+            match &base.above {
+                Some(above) => buffers.extend([(4, above), (5, &self.theta)]),
+                None => buffers.push((3, &base.out)),
+            }
+            launch(device, &source, &buffers, (units * samples.count).div_ceil(64) as u64)?;
+            let params = device.upload(&[samples.count as u32, (units * row) as u32])?;
+            let sums = device.buffer(8 * (units * row) as u64)?;
+            let buffers = [(0, &params), (1, &changes), (2, &sums)];
+            launch(device, &shader::sum_rows(), &buffers, (units * row) as u64)?;
+            found.extend(read_sums(device, &sums, units * row)?);
+        }
+        Ok(found)
     }
 
     /// Where several layers lie above: some probes at a time, each with all samples.

@@ -11,6 +11,8 @@ const LAYER: &str = include_str!("layer.wgsl");
 const HEAD: &str = include_str!("head.wgsl");
 const ABOVE: &str = include_str!("above.wgsl");
 const LAST: &str = include_str!("probe_last.wgsl");
+const CODES: &str = include_str!("probe_codes.wgsl");
+const SUMS: &str = include_str!("sum_rows.wgsl");
 const SPREAD: &str = include_str!("probe_spread.wgsl");
 const LOSSES: &str = include_str!("loss.wgsl");
 const ROWS: &str = include_str!("loss_rows.wgsl");
@@ -63,6 +65,26 @@ fn text(stage: &Stage<'_>, unit: &Unit, keep: bool, put: &str) -> String {
 
 /// Probes of `stage` below `next`, the last layer, or of the last layer itself.
 pub fn probe_last(stage: &Stage<'_>, next: Option<&Stage<'_>>, loss: Loss) -> String {
+    format!("{}{LAST}", filled(stage, next, loss))
+}
+
+/// The same for a unit of so many outputs: losses of samples instead of sums.
+pub fn probe_codes(
+    stage: &Stage<'_>,
+    next: Option<&Stage<'_>>,
+    loss: Loss,
+    levels: usize,
+) -> String {
+    format!("const LEVELS = {levels}u;\n{}{CODES}", filled(stage, next, loss))
+}
+
+/// Sums of rows.
+pub fn sum_rows() -> String {
+    format!("{ZERO}{PAIR}{SUMS}")
+}
+
+/// What brings the outputs of the network about, and their loss.
+fn filled(stage: &Stage<'_>, next: Option<&Stage<'_>>, loss: Loss) -> String {
     let top = "fn fill(h: Head, n: u32) {\n    \
                for (var o = 0u; o < OUTPUTS; o++) {\n        \
                logits[o] = bitcast<f32>(base[o * params[0] + n]);\n    }\n    \
@@ -73,7 +95,7 @@ pub fn probe_last(stage: &Stage<'_>, next: Option<&Stage<'_>>, loss: Loss) -> St
     let outputs = next.unwrap_or(stage).dense.outputs;
     let fill = if next.is_some() { below } else { top };
     format!(
-        "{}{}{PAIR}{}{fill}{LAST}",
+        "{}{}{PAIR}{}{fill}",
         head(stage),
         next.map(above).unwrap_or_default(),
         losses(loss, outputs, 6, "read"),

@@ -25,6 +25,11 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
+    /// How many outputs its units have, where they are few and constant in time.
+    pub fn levels(&self) -> Option<usize> {
+        self.dense.unit.codes().filter(|_| self.steps == 1).map(|codes| codes.levels())
+    }
+
     /// Words a sample of what it writes.
     pub fn words(&self) -> usize {
         self.dense.outputs * if self.writes_trains { 2 } else { 1 }
