@@ -3,10 +3,11 @@
 //!   G_ij = sum_c J_ic J_jc
 //!
 //! Products of f32 are exact in f64, so their sum is rounded in f64 alone. The order of the sum
-//! is fixed by the shape: interleaved lanes along the columns of a task, then task after task.
+//! is fixed by the shape: interleaved lanes along the columns of a task (of many rows: of a block
+//! of it, then block after block), then task after task.
 //! Cost O(m^2 d); memory O(m^2) for each task.
 
-use super::tiles::{Sum, add_block, packed};
+use super::tiles::{Folded, Keep, Sum, add_block, packed};
 use crate::engine::real::Float;
 use crate::engine::simd::{self, Kernel, Level};
 use crate::engine::threads;
@@ -83,7 +84,24 @@ impl<F: Float, const T: usize, const W: usize, const N: usize, const FUSED: bool
     #[inline(always)]
     fn run(self) -> Vec<f64> {
         let m = self.rows.len();
-        let mut sums = vec![Sum([0.0; N]); packed(m)];
+        if m <= FEW {
+            let mut sums = vec![Sum([0.0; N]); packed(m)];
+            self.add(&mut sums);
+            sums.iter().map(|sum| simd::fold(&sum.0)).collect()
+        } else {
+            let mut sums = Folded::new(m, T);
+            self.add(&mut sums);
+            sums.sums
+        }
+    }
+}
+
+impl<F: Float, const T: usize, const W: usize, const N: usize, const FUSED: bool>
+    Part<'_, F, T, W, N, FUSED>
+{
+    #[inline(always)]
+    fn add<K: Keep<N>>(&self, sums: &mut K) {
+        let m = self.rows.len();
         let mut views: Vec<&[[F; N]]> = Vec::with_capacity(m);
         let columns = COLUMNS[usize::from(m > FEW)];
         // One tile reads every row once, however long.
@@ -94,7 +112,7 @@ impl<F: Float, const T: usize, const W: usize, const N: usize, const FUSED: bool
             let end = whole.min(start + block);
             views.clear();
             views.extend(self.rows.iter().map(|row| row[start..end].as_chunks().0));
-            add_block::<F, T, W, N, FUSED>(&mut sums, &views, ahead);
+            add_block::<F, K, T, W, N, FUSED>(sums, &views, ahead);
         }
         if whole < self.range.end {
             // The columns that do not fill a vector, with zeros behind them.
@@ -103,9 +121,8 @@ impl<F: Float, const T: usize, const W: usize, const N: usize, const FUSED: bool
                 rest[..self.range.end - whole].copy_from_slice(&row[whole..self.range.end]);
             }
             let tails: Vec<&[[F; N]]> = rest.iter().map(std::slice::from_ref).collect();
-            add_block::<F, T, W, N, FUSED>(&mut sums, &tails, ahead);
+            add_block::<F, K, T, W, N, FUSED>(sums, &tails, ahead);
         }
-        sums.iter().map(|sum| simd::fold(&sum.0)).collect()
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::engine::real::Float;
 use crate::engine::simd;
+use std::ops::Range;
 
 /// Where row `i` of a packed lower triangle starts.
 #[inline(always)]
@@ -15,6 +16,61 @@ pub(super) fn packed(i: usize) -> usize {
 #[repr(align(64))]
 pub(super) struct Sum<const N: usize>(pub(super) [f64; N]);
 
+/// Where the sums of a tile come from, and where they go to when it has walked a block.
+pub(super) trait Keep<const N: usize> {
+    fn begin(&self, at: usize) -> [f64; N];
+    fn end(&mut self, at: usize, sum: [f64; N]);
+    /// The sums of the rows in `range`, places of the packed triangle, are complete for this block.
+    fn close(&mut self, range: Range<usize>);
+}
+
+/// Lanes go on from block to block: for a few rows, whose blocks are short.
+impl<const N: usize> Keep<N> for Vec<Sum<N>> {
+    #[inline(always)]
+    fn begin(&self, at: usize) -> [f64; N] {
+        self[at].0
+    }
+    #[inline(always)]
+    fn end(&mut self, at: usize, sum: [f64; N]) {
+        self[at].0 = sum;
+    }
+    #[inline(always)]
+    fn close(&mut self, _: Range<usize>) {}
+}
+
+/// Lanes are added up after each block, some rows at a time, so that they stay in the first cache.
+pub(super) struct Folded<const N: usize> {
+    pub(super) sums: Vec<f64>,
+    open: Vec<Sum<N>>,
+    first: usize,
+}
+
+impl<const N: usize> Folded<N> {
+    /// No sums yet, of `m` rows, of which `together` are added up at a time.
+    pub(super) fn new(m: usize, together: usize) -> Self {
+        let open = vec![Sum([0.0; N]); m * together];
+        Self { sums: vec![0.0; packed(m)], open, first: 0 }
+    }
+}
+
+impl<const N: usize> Keep<N> for Folded<N> {
+    #[inline(always)]
+    fn begin(&self, _: usize) -> [f64; N] {
+        [0.0; N]
+    }
+    #[inline(always)]
+    fn end(&mut self, at: usize, sum: [f64; N]) {
+        self.open[at - self.first].0 = sum;
+    }
+    #[inline(always)]
+    fn close(&mut self, range: Range<usize>) {
+        self.first = range.end % self.sums.len();
+        for (sum, open) in self.sums[range].iter_mut().zip(&self.open) {
+            *sum += simd::fold(&open.0);
+        }
+    }
+}
+
 // What runs for every vector is written as loops over fixed ranges: the closures of `map` and
 // `from_fn` are not inlined for certain, and left outside they are compiled for the baseline; and
 // sums stay in registers only where every loop over them is unrolled, which `0..=a` may prevent.
@@ -24,22 +80,23 @@ pub(super) struct Sum<const N: usize>(pub(super) [f64; N]);
 #[inline(always)]
 pub(super) fn add_block<
     F: Float,
+    K: Keep<N>,
     const T: usize,
     const W: usize,
     const N: usize,
     const FUSED: bool,
 >(
-    sums: &mut [Sum<N>],
+    sums: &mut K,
     rows: &[&[[F; N]]],
     ahead: usize,
 ) {
     for i in (0..rows.len()).step_by(T) {
         // The last tiles may have fewer rows.
         match rows.len() - i {
-            1 => add_tiles::<F, 1, T, T, N, FUSED>(sums, i, rows, ahead),
-            2 if T > 2 => add_tiles::<F, 2, T, T, N, FUSED>(sums, i, rows, ahead),
-            3 if T > 2 => add_tiles::<F, 3, T, T, N, FUSED>(sums, i, rows, ahead),
-            _ => add_tiles::<F, T, T, W, N, FUSED>(sums, i, rows, ahead),
+            1 => add_tiles::<F, K, 1, T, T, N, FUSED>(sums, i, rows, ahead),
+            2 if T > 2 => add_tiles::<F, K, 2, T, T, N, FUSED>(sums, i, rows, ahead),
+            3 if T > 2 => add_tiles::<F, K, 3, T, T, N, FUSED>(sums, i, rows, ahead),
+            _ => add_tiles::<F, K, T, T, W, N, FUSED>(sums, i, rows, ahead),
         }
     }
 }
@@ -49,13 +106,14 @@ pub(super) fn add_block<
 #[inline(always)]
 fn add_tiles<
     F: Float,
+    K: Keep<N>,
     const R: usize,
     const T: usize,
     const W: usize,
     const N: usize,
     const FUSED: bool,
 >(
-    sums: &mut [Sum<N>],
+    sums: &mut K,
     i: usize,
     rows: &[&[[F; N]]],
     ahead: usize,
@@ -63,17 +121,18 @@ fn add_tiles<
     let left = cut::<_, R>(rows, i);
     let mut j = 0;
     while j + W <= i {
-        tile::<F, R, W, N, FUSED>(sums, [i, j], left, cut(rows, j));
+        tile::<F, K, R, W, N, FUSED>(sums, [i, j], left, cut(rows, j));
         j += W;
     }
     if W > T && j + T <= i {
-        tile::<F, R, T, N, FUSED>(sums, [i, j], left, cut(rows, j));
+        tile::<F, K, R, T, N, FUSED>(sums, [i, j], left, cut(rows, j));
         j += T;
     }
     if W > T && j < i {
-        tile::<F, R, 2, N, FUSED>(sums, [i, j], left, cut(rows, j));
+        tile::<F, K, R, 2, N, FUSED>(sums, [i, j], left, cut(rows, j));
     }
-    triangle::<F, R, N, FUSED>(sums, i, left, ahead);
+    triangle::<F, K, R, N, FUSED>(sums, i, left, ahead);
+    sums.close(packed(i)..packed(i + R));
 }
 
 /// `R` rows from `i` on, of lengths that the compiler sees to be equal: no bound is checked later.
@@ -90,8 +149,8 @@ fn cut<'a, V, const R: usize>(rows: &[&'a [V]], i: usize) -> [&'a [V]; R] {
 /// Adds the products of the `R` rows from `i` on with the `W` rows from `j` on.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // they walk several arrays at once
-fn tile<F: Float, const R: usize, const W: usize, const N: usize, const FUSED: bool>(
-    kept: &mut [Sum<N>],
+fn tile<F: Float, K: Keep<N>, const R: usize, const W: usize, const N: usize, const FUSED: bool>(
+    kept: &mut K,
     [i, j]: [usize; 2],
     left: [&[[F; N]]; R],
     right: [&[[F; N]]; W],
@@ -99,7 +158,7 @@ fn tile<F: Float, const R: usize, const W: usize, const N: usize, const FUSED: b
     let mut sums = [[[0.0; N]; W]; R];
     for a in 0..R {
         for b in 0..W {
-            sums[a][b] = kept[packed(i + a) + j + b].0;
+            sums[a][b] = kept.begin(packed(i + a) + j + b);
         }
     }
     for v in 0..left[0].len() {
@@ -116,7 +175,7 @@ fn tile<F: Float, const R: usize, const W: usize, const N: usize, const FUSED: b
     }
     for a in 0..R {
         for b in 0..W {
-            kept[packed(i + a) + j + b].0 = sums[a][b];
+            kept.end(packed(i + a) + j + b, sums[a][b]);
         }
     }
 }
@@ -125,8 +184,8 @@ fn tile<F: Float, const R: usize, const W: usize, const N: usize, const FUSED: b
 /// block, it asks for what comes next: the processor's own prefetcher loses the rows now and then.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // they walk several arrays at once
-fn triangle<F: Float, const R: usize, const N: usize, const FUSED: bool>(
-    kept: &mut [Sum<N>],
+fn triangle<F: Float, K: Keep<N>, const R: usize, const N: usize, const FUSED: bool>(
+    kept: &mut K,
     i: usize,
     rows: [&[[F; N]]; R],
     ahead: usize,
@@ -135,7 +194,7 @@ fn triangle<F: Float, const R: usize, const N: usize, const FUSED: bool>(
     for a in 0..R {
         for b in 0..R {
             if b <= a {
-                sums[a][b] = kept[packed(i + a) + i + b].0;
+                sums[a][b] = kept.begin(packed(i + a) + i + b);
             }
         }
     }
@@ -158,7 +217,7 @@ fn triangle<F: Float, const R: usize, const N: usize, const FUSED: bool>(
     for a in 0..R {
         for b in 0..R {
             if b <= a {
-                kept[packed(i + a) + i + b].0 = sums[a][b];
+                kept.end(packed(i + a) + i + b, sums[a][b]);
             }
         }
     }
