@@ -2,10 +2,10 @@
 
     python benches/gpu.py [--elements N] [--rounds N] [--rules adamw,lion,...|all] [--adapter NAME]
 
-A round runs the copy, the step and the step on the CPU in turn; printed are medians and quartiles of
-ratios inside a round. Bandwidth counts bytes that must move: a copy 8 an element, a step 12 (parameter
-read and written, gradient read) and 8 for each state; AdamW 28. At least 0.9 is wanted of AdamW.
-Gradients lie on the device already: what it takes to send them is printed on a line of its own.
+A round runs the copy, the step and the step on the CPU in turn; printed are medians and quartiles
+of ratios inside a round. Bandwidth counts bytes that must move: a copy 8 an element, a step 12
+(parameter read and written, gradient read) and 8 for each state; AdamW 28. At least 0.9 is wanted
+of AdamW. Gradients lie on the device already; the last column is a first step that sends them.
 """
 
 from __future__ import annotations

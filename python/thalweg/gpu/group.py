@@ -76,9 +76,7 @@ class Group:
         if self.hyper["state_dtype"] == "int8":
             _write(core, self.first + local, "scale", k, entry[f"{name}_scale"])
 
-    def push_states(
-        self, core: _core.GpuSteps, local: int, wide: Mapping[str, Array]
-    ) -> None:
+    def push_states(self, core: _core.GpuSteps, local: int, wide: Mapping[str, Array]) -> None:
         """Send states that are given in float32."""
         kind = self.hyper["state_dtype"]
         for k, name in enumerate(self.names):

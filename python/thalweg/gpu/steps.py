@@ -284,7 +284,7 @@ class Steps:
         ValueError
             If it belongs to another rule, or to parameters of other shapes.
         """
-        dicts = state_dict["groups"] if "groups" in state_dict else [state_dict]
+        dicts = state_dict.get("groups", [state_dict])
         if len(dicts) != len(self.groups):
             raise ValueError(
                 f"state_dict must be of {len(self.groups)} groups, got {len(dicts)}; "
@@ -320,7 +320,7 @@ def _split(
     groups = []
     entries = list(params)
     if not any(isinstance(entry, Mapping) for entry in entries):
-        entries = [{"params": entries}]  # type: ignore[list-item]
+        entries = [{"params": entries}]
     first = 0
     for number, entry in enumerate(entries):
         if not isinstance(entry, Mapping) or "params" not in entry:

@@ -3,13 +3,10 @@
 import numpy as np
 import pytest
 from gpu.adapter import gpu
-from optim import oracles
 from optim.formulas import LOSS
 from optim.rules import CASES, ROWS, VARIANTS
 
 from thalweg import _core, steps
-
-
 
 CLASSES = {entry["name"]: entry["class"] for entry in _core.optim_rules()}
 MODIFIED = {
@@ -27,9 +24,9 @@ MODIFIED = {
 OPTIONS = {"plain": {}, **MODIFIED}
 SHAPES = [(37, 11), (300,), (5, 2, 3), (1,), (0, 4)]
 MATRICES = [(37, 11), (9, 40), (16, 16), (0, 4)]
-# How far parameters after ten steps may be from those of the CPU, relative to the largest. On software
-# Vulkan all but the last rows are equal bit for bit; other adapters may divide, take roots and
-# contract products and sums within the limits of Vulkan.
+# How far parameters after ten steps may be from those of the CPU, relative to the largest. On
+# software Vulkan all but the last rows are equal bit for bit; other adapters may divide, take roots
+# and contract products and sums within the limits of Vulkan.
 TOLERANCE = {
     **dict.fromkeys(ROWS, 2e-6),
     # Products of matrices in another order, and their fifth powers.
@@ -98,7 +95,8 @@ def test_small_states_are_those_of_the_cpu(case, state_dtype):
     for number, entry in host.state.items():
         for name, value in entry.items():
             found = state[number][name]
-            assert found.dtype == value.dtype and found.shape == value.shape
+            assert found.dtype == value.dtype
+            assert found.shape == value.shape
             if value.dtype in (np.uint8, np.uint16):
                 different = np.mean(found != value) if value.size else 0.0
                 assert different <= 0.02, (name, different)

@@ -31,9 +31,11 @@ def test_adapters_say_what_they_are():
     assert set(kinds) <= {"discrete", "integrated", "virtual", "software", "other"}
     assert kinds == sorted(kinds, key=lambda kind: kind == "software")
     for adapter in found:
-        assert adapter.name and adapter.backend in ("vulkan", "metal", "dx12")
+        assert adapter.name
+        assert adapter.backend in ("vulkan", "metal", "dx12")
         assert ("llvmpipe" in adapter.name) <= (adapter.kind == "software")
-        assert adapter.max_binding >= 1 << 27 and adapter.max_workgroups >= 65_535
+        assert adapter.max_binding >= 1 << 27
+        assert adapter.max_workgroups >= 65_535
 
 
 @pytest.mark.parametrize("choice", ["0", 0, gpu.adapters()[0].name[:6].upper()])
@@ -156,7 +158,8 @@ def test_a_gradient_that_stays_away_leaves_its_parameter():
     device = gpu.Steps("adamw", params, lr=0.1)
     device.step([None, grads[1]])
     found = device.download()
-    assert (found[0] == params[0]).all() and (found[1] != params[1]).all()
+    assert (found[0] == params[0]).all()
+    assert (found[1] != params[1]).all()
     assert list(device.state_dict()["state"]) == [1]
     device.step()
     assert (device.download()[0] == params[0]).all()
@@ -223,7 +226,7 @@ def test_what_does_not_fit_is_refused(params, options, error, message):
 
 
 def test_rules_that_there_are_not_are_refused():
-    with pytest.raises(ValueError, match="rule must be one of sgd, adam, .*, got 'adamv'"):
+    with pytest.raises(ValueError, match=r"rule must be one of sgd, adam, .*, got 'adamv'"):
         gpu.Steps("adamv", draws((3,)))
     with pytest.raises(ValueError, match="each parameter of Muon must be a matrix"):
         gpu.Steps("muon", draws((3,)))
@@ -284,6 +287,18 @@ def test_a_tensor_too_large_is_refused():
     with pytest.raises(ValueError, match=r"elements of params\[0\] must be at most 4294967040"):
         gpu.Steps("sgd", [wide])
     assert gpu.Steps("sgd", params, max_binding=8192).download()[0].shape == (65, 32)
+
+
+def test_memory_that_there_is_not_is_an_error():
+    wide = np.broadcast_to(np.float32(0), (1 << 31,))
+    before = gpu.memory()
+    with pytest.raises(MemoryError, match="is out of memory; use smaller or fewer tensors, state_"):
+        gpu.Steps("sgd", [wide] * 1000)
+    assert gpu.memory() == before
+    x = np.ones(5, np.float32)
+    device = gpu.Steps("sgd", [x], lr=1.0)
+    device.step([x])
+    assert (device.download()[0] == 0).all()
 
 
 def test_ten_thousand_steps_leave_nothing_behind():
