@@ -6,7 +6,7 @@
 //! in f64 on the host, in order: the bits depend on the shape and the adapter's limits alone.
 
 use super::device::Device;
-use super::kernel::{PAIR, ZERO, fits, launch_grid, value};
+use super::kernel::{PAIR, ZERO, fits, launch_grid, room, value};
 use crate::engine::{Error, Result, reduce};
 
 const SOURCE: &str = include_str!("gramian.wgsl");
@@ -40,10 +40,10 @@ pub fn gramian(device: &Device, m: usize, blocks: &[&[f32]]) -> Result<Vec<f64>>
         exponents.iter().map(|&e| f32::from_bits(((127 - e) as u32) << 23)).collect();
     let source = format!("const SIDE = {side}u;\n{ZERO}{PAIR}{SOURCE}");
     let scales = device.upload(&powers)?;
-    let most = (device.largest() as usize / (4 * m)).max(1);
+    let most = (room(device) as usize / (4 * m)).max(1);
     let widest = blocks.iter().map(|block| block.len() / m).max().unwrap_or(0).min(most);
-    let room = device.largest() as usize / (8 * tiles * tile);
-    let spans = |columns: usize| (columns / SPAN).min(GROUPS / tiles).min(room).max(1);
+    let fitting = device.largest() as usize / (8 * tiles * tile);
+    let spans = |columns: usize| (columns / SPAN).min(GROUPS / tiles).min(fitting).max(1);
     let matrix = device.buffer(4 * (m * widest) as u64)?;
     let sums = device.buffer(8 * (spans(widest) * tiles * tile) as u64)?;
     for block in blocks {

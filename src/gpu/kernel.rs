@@ -34,6 +34,11 @@ pub fn launch_grid(
     device.run(&[Call { pipeline: &pipeline, bindings, grid }])
 }
 
+/// Bytes that one buffer has at most where work is done in pieces, however large a device allows.
+pub fn room(device: &Device) -> u64 {
+    device.largest().min(256 << 20)
+}
+
 /// Refuses what no buffer of the device holds.
 pub fn fits(device: &Device, name: &str, bytes: u64, fix: &str) -> Result<()> {
     if bytes <= device.largest() {

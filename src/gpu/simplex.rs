@@ -1,7 +1,7 @@
 //! Rows onto the simplex, a row a workgroup: [`crate::project::simplex`] in pairs of floats.
 
 use super::device::Device;
-use super::kernel::{PAIR, ZERO, fits, launch};
+use super::kernel::{PAIR, ZERO, fits, launch, room};
 use crate::engine::reduce;
 use crate::engine::{Error, Result};
 
@@ -34,7 +34,7 @@ pub fn simplex(device: &Device, x: &[f32], n: usize, radius: f64, out: &mut [f32
         out.fill(0.0);
         return Ok(());
     }
-    let rows = (device.largest() / (4 * n as u64)) as usize;
+    let rows = (room(device) / (4 * n as u64)).max(1) as usize;
     let size = if n <= 256 { 32 } else { 256 };
     let source = format!("const SIZE = {size}u;\n{ZERO}{PAIR}{SOURCE}");
     let high = radius as f32;

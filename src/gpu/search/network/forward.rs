@@ -1,11 +1,11 @@
 //! Whole networks: outputs, and costs of many parameter vectors.
 
 use super::shader::{self, Mode};
-use super::stage::{Samples, Stage, room, samples_at_once, stages, theta, used};
+use super::stage::{Samples, Stage, samples_at_once, stages, theta, used};
 use crate::engine::Result;
 use crate::gpu::buffer::Buffer;
 use crate::gpu::device::Device;
-use crate::gpu::kernel::{launch, value};
+use crate::gpu::kernel::{launch, room, value};
 use crate::search::objectives::network::{Data, Network};
 
 /// Columns and parameter vectors that layers run on.
@@ -143,7 +143,7 @@ pub fn evaluate(
     let words = words(&stages, data, false);
     let at_once = samples_at_once(device, words, data.len())?;
     samples_at_once(device, size, 1)?;
-    let rows_at_once = (room(device) / (4 * (words * at_once).max(size))).max(1);
+    let rows_at_once = (room(device) as usize / (4 * (words * at_once).max(size))).max(1);
     let (mut totals, mut positives) = (vec![0.0; rows], 0);
     for first in (0..data.len()).step_by(at_once) {
         let columns = (data.len() - first).min(at_once);

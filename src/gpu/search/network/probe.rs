@@ -5,11 +5,11 @@
 
 use super::forward::{Forward, losses, read_sums, words};
 use super::shader::{self, Mode};
-use super::stage::{Samples, Stage, room, samples_at_once, stages, theta, used};
+use super::stage::{Samples, Stage, samples_at_once, stages, theta, used};
 use crate::engine::{Error, Result};
 use crate::gpu::buffer::Buffer;
 use crate::gpu::device::Device;
-use crate::gpu::kernel::launch;
+use crate::gpu::kernel::{launch, room};
 use crate::search::objectives::network::{Data, Network};
 
 /// Cost changes of all units of a layer, `[unit][2 p]`: +u_1 .. +u_p, then -u_1 .. -u_p.
@@ -201,7 +201,7 @@ impl<'a> Probes<'a> {
         let (device, stage) = (self.device, &self.stages[self.layer]);
         let source = shader::probe_codes(stage, next, self.network.loss, levels);
         let row = 2 * self.width;
-        let most = (room(device) / (4 * row * samples.count)).max(1);
+        let most = (room(device) as usize / (4 * row * samples.count)).max(1);
         let mut found = Vec::with_capacity(self.count);
         for first in (0..stage.dense.outputs).step_by(most) {
             let units = (stage.dense.outputs - first).min(most);
@@ -232,7 +232,7 @@ impl<'a> Probes<'a> {
     fn deep(&self, samples: &Samples, base: &Base, above: &[Stage<'_>]) -> Result<Vec<f64>> {
         let device = self.device;
         let widest = above.iter().map(Stage::words).max().unwrap_or(1);
-        let most = (room(device) / (4 * widest * samples.count)).max(1);
+        let most = (room(device) as usize / (4 * widest * samples.count)).max(1);
         let source = shader::probe_spread(&self.stages[self.layer], &above[0]);
         let mut changes = Vec::with_capacity(self.count);
         for first in (0..self.count).step_by(most) {

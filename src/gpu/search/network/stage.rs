@@ -3,10 +3,9 @@
 use crate::engine::{Error, Result, threads};
 use crate::gpu::buffer::Buffer;
 use crate::gpu::device::Device;
+use crate::gpu::kernel::room;
 use crate::search::objectives::network::{Data, Dense, Network, Unit, Wanted};
 
-/// Bytes of one buffer, however large the device allows.
-const MOST: u64 = 256 << 20;
 /// Most outputs of a network: the shader of the loss keeps them in registers or its own memory.
 const OUTPUTS: usize = 1024;
 
@@ -85,14 +84,9 @@ pub fn theta(stages: &[Stage<'_>]) -> Vec<f32> {
     stages.iter().flat_map(|s| s.dense.weights.iter().chain(&s.dense.bias)).copied().collect()
 }
 
-/// Bytes that one buffer may have.
-pub fn room(device: &Device) -> usize {
-    device.largest().min(MOST) as usize
-}
-
 /// Samples that fit at once, if each takes at most so many words of a buffer.
 pub fn samples_at_once(device: &Device, words: usize, count: usize) -> Result<usize> {
-    let most = room(device) / (4 * words.max(1));
+    let most = room(device) as usize / (4 * words.max(1));
     if most > 0 {
         return Ok(most.min(count));
     }
