@@ -76,6 +76,7 @@ __all__ = [
     "optim_decode",
     "optim_dither",
     "optim_encode",
+    "optim_noise",
     "optim_normal",
     "optim_products",
     "optim_rules",
@@ -605,6 +606,7 @@ def optim_dither(parameter: int, slot: int, step: int) -> tuple[int, int]: ...
 def optim_encode(
     values: NDArray[np.float32], codes: NDArray[np.uint8], scales: NDArray[np.float32]
 ) -> None: ...
+def optim_noise(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_products(
     g: list[Any], other: list[Any], former: list[Any] | None = None
