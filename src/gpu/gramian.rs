@@ -102,7 +102,7 @@ fn exponents(m: usize, blocks: &[&[f32]]) -> Result<Vec<i32>> {
     for block in blocks {
         let width = block.len() / m;
         for (top, row) in tops.iter_mut().zip(block.chunks_exact(width.max(1))) {
-            let found = f64::from(reduce::max_abs(row));
+            let found = reduce::max_abs(row);
             if !found.is_finite() {
                 let fix = "drop such losses before the call";
                 return Err(Error::NonFinite { name: "jacobian".into(), fix: fix.into() });
