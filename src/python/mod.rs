@@ -11,6 +11,8 @@ mod fractional;
 mod gather;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(feature = "gpu")]
+mod gpu_search;
 mod network;
 mod optex;
 mod optim;
@@ -95,6 +97,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     project::register(module)?;
     search::register(module)?;
     network::register(module)?;
+    #[cfg(feature = "gpu")]
+    gpu_search::register(module)?;
     splitting::register(module)?;
     topo::register(module)?;
     tree::register(module)?;
