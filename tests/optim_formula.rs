@@ -54,7 +54,7 @@ fn recorded(group: &Group, x: &[f64], g: &[f64], state: &[Vec<f64>]) -> Vec<Vec<
     }
     let mut factors = Factors::new(&modifiers, 1.0, 1.0, rule.rate(&at), rule.geometry());
     let mut noise = vec![0.0; N];
-    Philox::new(rule.noise().unwrap_or_default()).fill_normal(1, 0, &mut noise);
+    Philox::new(rule.noise().unwrap_or_default()).fill_noise(1, 0, &mut noise);
     let inputs = |i: usize| -> Vec<f64> {
         let states = state.iter().map(|state| state[i]);
         [x[i], g[i]].into_iter().chain(states).chain(rule.noise().map(|_| noise[i])).collect()
