@@ -187,6 +187,7 @@ fn optim_traits<'py>(
     traits.set_item("noise", rule.noise())?;
     traits.set_item("measured", rule.measured())?;
     traits.set_item("joint", rule.scope() == Scope::Call)?;
+    traits.set_item("by_filter", rule.scope() == Scope::Filter)?;
     traits.set_item("pointwise", pointwise(&*rule, &states))?;
     traits.set_item("own_decay", rule.decays(modifiers.decay))?;
     match rule.views() {

@@ -103,7 +103,9 @@ class Plan:
         self.scalars = traits["scalars"]
         self.random = precision.is_random(group)
         self.counts = self.rule.counts or self.random
-        self.covered = class_of(optimizer, group).finish is None
+        signed = self.group["update_sign"] is not None
+        self.covered = class_of(optimizer, group).finish is None and not signed
+        self.covered = self.covered and not traits["by_filter"]
         self.seed = traits["noise"]
         self.host = TorchHost(optimizer)
         # What the way to store depends on, beside the tensors.
@@ -214,7 +216,7 @@ def take(
 def _noise(p: Tensor, seed: int, stream: int) -> Tensor:
     """Return normal numbers in the order of indices, whatever that of memory, as the core does."""
     draws = np.empty(p.numel())
-    _core.optim_normal(draws, seed, stream)
+    _core.optim_noise(draws, seed, stream)
     noise = torch.empty_like(p, dtype=torch.float32, requires_grad=False)
     return noise.copy_(torch.from_numpy(draws).reshape(p.shape))
 
