@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "GpuMaxSat",
     "GpuSteps",
     "NetworkCore",
     "NetworkTrainer",
@@ -55,8 +56,13 @@ __all__ = [
     "get_num_threads",
     "gpu_adapters",
     "gpu_bandwidth",
+    "gpu_gramian",
     "gpu_memory",
+    "gpu_network_evaluate",
+    "gpu_network_outputs",
+    "gpu_network_probe",
     "gpu_release",
+    "gpu_simplex",
     "oblique_tree_train",
     "optex_distances",
     "optex_factor",
@@ -71,6 +77,7 @@ __all__ = [
     "optim_dither",
     "optim_encode",
     "optim_noise",
+    "optim_formula",
     "optim_normal",
     "optim_products",
     "optim_rules",
@@ -102,6 +109,19 @@ __all__ = [
     "topo_local",
     "topo_logistic",
 ]
+
+@final
+class GpuMaxSat:
+    def __new__(cls, core: SearchMaxSat, place: Any) -> GpuMaxSat: ...
+    def evaluate(self, /, assignments: NDArray[np.bool_]) -> NDArray[np.int64]: ...
+    def gains(self, /, assignment: NDArray[np.bool_]) -> NDArray[np.int64]: ...
+    def probe(
+        self,
+        /,
+        assignment: NDArray[np.bool_],
+        variables: NDArray[np.uint32],
+        offsets: NDArray[np.uintp],
+    ) -> NDArray[np.int64]: ...
 
 @final
 class GpuSteps:
@@ -522,8 +542,29 @@ def coordinate_wasserstein_cp(
 def get_num_threads() -> int: ...
 def gpu_adapters() -> list[Any]: ...
 def gpu_bandwidth(bytes: int, repeat: int, adapter: str | None = None) -> list[float]: ...
+def gpu_gramian(blocks: Sequence[NDArray[np.float32]], place: Any) -> NDArray[np.float64]: ...
 def gpu_memory(adapter: str | None = None) -> tuple[int, int | None, int]: ...
+def gpu_network_evaluate(
+    core: NetworkCore,
+    features: NDArray[np.float32],
+    target: Any,
+    thetas: NDArray[np.float32] | None,
+    place: Any,
+) -> NDArray[np.float64]: ...
+def gpu_network_outputs(
+    core: NetworkCore, features: NDArray[np.float32], target: Any, place: Any
+) -> NDArray[np.float32]: ...
+def gpu_network_probe(
+    core: NetworkCore,
+    features: NDArray[np.float32],
+    target: Any,
+    layer: int,
+    directions: NDArray[np.float32],
+    radius: NDArray[np.float32],
+    place: Any,
+) -> NDArray[np.float64]: ...
 def gpu_release() -> None: ...
+def gpu_simplex(x: NDArray[np.float32], radius: float, place: Any) -> NDArray[np.float32]: ...
 def oblique_tree_train(
     features: NDArray[np.float64],
     labels: NDArray[np.uint32],
@@ -567,6 +608,19 @@ def optim_encode(
     values: NDArray[np.float32], codes: NDArray[np.uint8], scales: NDArray[np.float32]
 ) -> None: ...
 def optim_noise(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
+def optim_formula(
+    rule: str,
+    hyper: dict[Any, Any],
+    stage: str,
+    t: int,
+    call: int,
+    scalars: Sequence[float],
+    single: bool,
+    measured: Sequence[float],
+    loss: float | None,
+    grad_scale: float,
+    norm: float | None,
+) -> Any: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_products(
     g: list[Any], other: list[Any], former: list[Any] | None = None

@@ -3,6 +3,7 @@
 //! A formula becomes a list of statements, one an operation. Operations that occur twice are
 //! printed once, and those that no result needs are left out.
 
+pub mod triton;
 pub mod wgsl;
 
 use super::trace::{Binary, Expression, Node, Unary};

@@ -82,6 +82,18 @@ impl Uniforms {
     }
 }
 
+/// The number of the uniform that holds [`Factors::mask_scale`], if the mask has a scale.
+pub fn place_of_mask_scale(factors: &Factors) -> Option<usize> {
+    let before = [
+        matches!(factors.geometry, Geometry::Multiplicative { .. }),
+        true,
+        factors.clip_value.is_some(),
+        factors.coupled != 0.0,
+    ];
+    let count = before.iter().filter(|&&there| there).count();
+    (factors.mask == Some(Mask::Cautious)).then_some(count)
+}
+
 /// Records a step; `scale` is the factor on the direction of [`Stage::Move`].
 pub fn record(
     rule: &dyn AnyRule,
@@ -100,10 +112,8 @@ pub fn record(
         let mut state = inputs[2..inputs.len() - more].to_vec();
         let u = update(x, g, &mut state);
         match stage {
-            Stage::Agree => {
-                return vec![Trace::select(agree(u, g), Trace::of(1.0), Trace::of(0.0))];
-            }
-            Stage::Direction => return vec![uniforms.masked(u, g)],
+            Stage::Agree => vec![Trace::select(agree(u, g), Trace::of(1.0), Trace::of(0.0))],
+            Stage::Direction => vec![uniforms.masked(u, g)],
             Stage::Update => {
                 let moved = uniforms.moved(x, uniforms.masked(u, g));
                 std::iter::once(moved).chain(state).take(1 + states).collect()

@@ -6,10 +6,13 @@ mod array;
 mod blend;
 mod clip;
 mod coordinate;
+mod formula;
 mod fractional;
 mod gather;
 #[cfg(feature = "gpu")]
 mod gpu;
+#[cfg(feature = "gpu")]
+mod gpu_search;
 mod network;
 mod optex;
 mod optim;
@@ -84,6 +87,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     aggregate_rows::register(module)?;
     coordinate::register(module)?;
     blend::register(module)?;
+    formula::register(module)?;
     fractional::register(module)?;
     clip::register(module)?;
     #[cfg(feature = "gpu")]
@@ -93,6 +97,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     project::register(module)?;
     search::register(module)?;
     network::register(module)?;
+    #[cfg(feature = "gpu")]
+    gpu_search::register(module)?;
     splitting::register(module)?;
     topo::register(module)?;
     tree::register(module)?;

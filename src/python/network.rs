@@ -19,12 +19,12 @@ type Matrix<'py> =
 
 /// Labels or values.
 #[derive(FromPyObject)]
-enum Target<'py> {
+pub(super) enum Target<'py> {
     Labels(PyReadonlyArray1<'py, u32>),
     Values(PyReadonlyArray2<'py, f32>),
 }
 
-fn contiguous(name: &str) -> impl Fn(numpy::AsSliceError) -> PyErr {
+pub(super) fn contiguous(name: &str) -> impl Fn(numpy::AsSliceError) -> PyErr {
     move |_| {
         let fix = "pass numpy.ascontiguousarray of it";
         Error::value(name, "C-contiguous", "strides", fix).into()
@@ -46,10 +46,13 @@ macro_rules! with_data {
     }};
 }
 
+#[cfg(feature = "gpu")]
+pub(super) use with_data;
+
 /// A network and its loss.
 #[pyclass(name = "NetworkCore", module = "thalweg._core")]
-struct NetworkCore {
-    network: Network,
+pub(super) struct NetworkCore {
+    pub(super) network: Network,
 }
 
 #[pymethods]

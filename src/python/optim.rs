@@ -9,7 +9,7 @@ use crate::engine::{Error, Result};
 use crate::optim::hyper::{self, Field, Lookup, Value};
 use crate::optim::modifiers::{Decay, Modifiers, OnNonfinite};
 use crate::optim::precision::{self, Precision};
-use crate::optim::rule::{AnyRule, Info, Start, State, Step};
+use crate::optim::rule::{AnyRule, Info, Scope, Start, State, Step};
 use crate::optim::{Group, Options, RULES};
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::PyKeyError;
@@ -170,7 +170,7 @@ fn optim_states(
 /// formula uses, or None; `measured`: how many states it measures, None if it does not measure;
 /// `pointwise`: whether it steps coordinate by coordinate;
 /// `own_decay`: whether it applies the decay itself; `views`: None, or for "eval" and for "train" a
-/// list of (buffer, [(buffer, weight)]).
+/// list of (buffer, [(buffer, weight)]); `joint`: whether it measures over all its tensors together.
 #[pyfunction]
 fn optim_traits<'py>(
     py: Python<'py>,
@@ -186,6 +186,7 @@ fn optim_traits<'py>(
     traits.set_item("scalars", scalars)?;
     traits.set_item("noise", rule.noise())?;
     traits.set_item("measured", rule.measured())?;
+    traits.set_item("joint", rule.scope() == Scope::Call)?;
     traits.set_item("pointwise", pointwise(&*rule, &states))?;
     traits.set_item("own_decay", rule.decays(modifiers.decay))?;
     match rule.views() {

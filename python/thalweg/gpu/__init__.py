@@ -1,8 +1,12 @@
-"""Optimizer steps on graphics cards of any maker, by compute shaders (Vulkan, Metal, Direct3D 12).
+"""Compute shaders on graphics cards of any maker (Vulkan, Metal, Direct3D 12).
 
 =====================  ======================================================================
 `adapters`             what shaders can run on, graphics cards first
 `Steps`                parameters and states that live on the device, and are stepped there
+`MaxSat`               costs and probes of `thalweg.search.objectives.MaxSat`
+`Network`              costs and probes of `thalweg.search.objectives.Network`
+`simplex`              many points onto the simplex
+`gramian`              inner products of few gradients
 `bandwidth`            how fast the device reads and writes, by a shader that copies
 `memory`               what this process holds there
 `release`              give everything back
@@ -32,6 +36,22 @@ if not hasattr(_core, "GpuSteps"):
     )
 
 from thalweg.gpu.device import Adapter, Memory, adapters, bandwidth, memory, release
+from thalweg.gpu.gramian import gramian
+from thalweg.gpu.maxsat import MaxSat
+from thalweg.gpu.network import Network
+from thalweg.gpu.simplex import simplex
 from thalweg.gpu.steps import Steps
 
-__all__ = ["Adapter", "Memory", "Steps", "adapters", "bandwidth", "memory", "release"]
+__all__ = [
+    "Adapter",
+    "MaxSat",
+    "Memory",
+    "Network",
+    "Steps",
+    "adapters",
+    "bandwidth",
+    "gramian",
+    "memory",
+    "release",
+    "simplex",
+]

@@ -14,7 +14,7 @@ from typing_extensions import Unpack, override
 from thalweg import _core
 from thalweg._registry import Rule, rules
 from thalweg._views import exchange
-from thalweg.optim import checkpoint, compiled, plain, precision, projected
+from thalweg.optim import checkpoint, compiled, kernels, plain, precision, projected
 from thalweg.optim.host import TorchHost
 from thalweg.optim.stand_in import Row, native_step
 from thalweg.optim.whole import is_distributed
@@ -236,7 +236,7 @@ class Optimizer(torch.optim.Optimizer):
         if not whole:
             # The core looks through all of what it gets.
             state = {p: self.state[p] for _, params in groups for p in params if p in self.state}
-        if not torch.compiler.is_compiling():
+        if not torch.compiler.is_compiling() and not kernels.INTERPRETED:
             stepped = _core.optim_step(
                 [(group["rule"], group, params, None) for group, params in groups],
                 state,

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from thalweg import _core
 from thalweg._registry import rules
-from thalweg.optim import precision
+from thalweg.optim import kernels, precision
 from thalweg.optim.whole import full, put
 
 if TYPE_CHECKING:
@@ -42,10 +42,12 @@ def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
     from thalweg.optim.host import TorchHost
     from thalweg.optim.optimizer import class_of
 
-    for group, p, target, grad in rows:
+    for group in {id(row.group): row.group for row in rows}.values():
         optimizer._check(group)
         if class_of(optimizer, group).needs_loss:
             _core.optim_admit(group["rule"], group, optimizer._loss)
+    taken, rest = kernels.take(optimizer, rows)
+    for group, p, target, grad in rest:
         if grad.layout != torch.strided:
             TorchHost(optimizer).conform([target, grad], [], None)
         low = precision.is_random(group) or precision.is_split(p, group)
@@ -58,7 +60,8 @@ def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
             )
         check_shapes(optimizer, group, p)
     if optimizer.on_nonfinite != "propagate":
-        bad = [n for n, row in enumerate(rows) if not bool(torch.isfinite(full(row.grad)).all())]
+        finite = _numbers([torch.isfinite(full(row.grad)).all() for row in rows])
+        bad = [n for n, good in enumerate(finite) if not good]
         if bad and optimizer.on_nonfinite == "skip":
             return
         if bad:
@@ -68,13 +71,15 @@ def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
             )
     call = Call(grad_scale, optimizer._loss)
     if any(row.group["clip_norm"] is not None for row in rows):
-        squares = [float(_wide(full(row.grad)).double().square().sum()) for row in rows]
-        call.norm = math.sqrt(sum(squares)) / grad_scale
-    counters = [optimizer.state.get(row.p, {}).get("step") for row in rows]
-    call.number = max((1 + int(0 if n is None else n) for n in counters), default=1)
+        squares = [_wide(full(row.grad)).double().square().sum() for row in rows]
+        call.norm = math.sqrt(sum(_numbers(squares))) / grad_scale
+    counters = [optimizer.state.get(row.p, {}).get("step") for row in rest]
+    clocks = [1 + int(0 if n is None else n) for n in counters]
+    call.number = max((1, *clocks, *(item.clock for item in taken)))
     if any(class_of(optimizer, row.group).shared is not None for row in rows):
         call.shared = _shared(optimizer, rows, call)
-    observed = [_step_one(optimizer, row, call) for row in rows]
+    kernels.step(optimizer, taken, call)
+    observed = [_step_one(optimizer, row, call) for row in rest]
     if optimizer._telemetry is not None:
         optimizer._telemetry.record([row.p for row in rows], [r for r in observed if r])
 
@@ -90,6 +95,15 @@ def _shared(optimizer: Optimizer, rows: list[Row], call: Call) -> dict[str, Any]
         if look is not None:
             found |= look([_gradient(row, call)[1] for row in ours])
     return found
+
+
+def _numbers(values: list[Tensor]) -> list[float]:
+    """Return tensors of one element as numbers, waiting for each device once."""
+    found: dict[int, float] = {}
+    for device in dict.fromkeys(value.device for value in values):
+        there = [n for n, value in enumerate(values) if value.device == device]
+        found.update(zip(there, torch.stack([values[n] for n in there]).tolist(), strict=True))
+    return [found[n] for n in range(len(values))]
 
 
 def check_shapes(optimizer: Optimizer, group: dict[str, Any], p: Tensor) -> None:

@@ -190,8 +190,9 @@ def load(
             state[key] = value.detach().cpu().clone()
             continue
         if key == "step":
-            # torch hands it over as it is, and both optimizers would count in it.
-            state[key] = state[key].clone()
+            # torch hands it over as it is, and both optimizers would count in it. Its fused ones
+            # keep it on the device, where reading it would wait.
+            state[key] = state[key].to("cpu", copy=True)
             continue
         scale = saved.get(scale_name(key)) if value.dtype == torch.uint8 else None
         if key.endswith("_scale") and key.removesuffix("_scale") in saved:

@@ -15,8 +15,8 @@ type Clauses<'py> =
 
 /// A clause set; use it through `thalweg.search.objectives.MaxSat`.
 #[pyclass(name = "SearchMaxSat", module = "thalweg._core", frozen)]
-struct SearchMaxSat {
-    problem: Arc<MaxSat>,
+pub struct SearchMaxSat {
+    pub problem: Arc<MaxSat>,
 }
 
 #[pymethods]

@@ -7,7 +7,7 @@ mod boolean;
 mod factor_graph;
 mod given;
 mod gsd;
-mod maxsat;
+pub(super) mod maxsat;
 mod mezo;
 mod polystep;
 pub(super) mod watch;

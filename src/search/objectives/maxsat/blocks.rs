@@ -39,13 +39,7 @@ pub fn probe_all<T: Tally>(
     variables: &[u32],
     offsets: &[usize],
 ) -> Result<Vec<i64>> {
-    if offsets.last().copied().unwrap_or(0) != variables.len() || !offsets.is_sorted() {
-        let allowed = "ascending to the number of flips";
-        return Err(Error::value("offsets", allowed, "others", "count the flips of each probe"));
-    }
-    for window in offsets.windows(2) {
-        check(state.problem(), &variables[window[0]..window[1]])?;
-    }
+    check_all(state.problem(), variables, offsets)?;
     const CHUNK: usize = 256;
     let mut changes = vec![0; offsets.len().saturating_sub(1)];
     threads::for_each_chunk(&mut changes, CHUNK, |chunk, changes| {
@@ -56,6 +50,18 @@ pub fn probe_all<T: Tally>(
         }
     });
     Ok(changes)
+}
+
+/// Refuses what are no probes: see [`probe_all`].
+///
+/// # Errors
+/// Offsets that do not fit, a variable out of range or named twice in a probe.
+pub fn check_all(problem: &MaxSat, variables: &[u32], offsets: &[usize]) -> Result<()> {
+    if offsets.last().copied().unwrap_or(0) != variables.len() || !offsets.is_sorted() {
+        let allowed = "ascending to the number of flips";
+        return Err(Error::value("offsets", allowed, "others", "count the flips of each probe"));
+    }
+    offsets.windows(2).try_for_each(|window| check(problem, &variables[window[0]..window[1]]))
 }
 
 /// Flips distinct variables.

@@ -196,12 +196,31 @@ impl MaxSat {
         (self.total_weight() as f64 / self.clauses().max(1) as f64).max(1.0)
     }
 
-    pub(super) fn constant(&self) -> i64 {
+    /// Literals, where the clauses start, the clauses of each literal, and where those start.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn tables(&self) -> [&[u32]; 4] {
+        [&self.literals, &self.offsets, &self.occurrences, &self.starts]
+    }
+
+    /// Weights of the listed clauses, None where all weigh 1.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn weights(&self) -> Option<&[i64]> {
+        self.weights.as_deref()
+    }
+
+    /// Length of every listed clause, where they share one.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// Weight of the clauses that nothing satisfies.
+    pub(crate) fn constant(&self) -> i64 {
         self.empty.iter().sum()
     }
 
     /// Clauses that are neither empty nor tautologies.
-    pub(super) fn listed(&self) -> usize {
+    pub(crate) fn listed(&self) -> usize {
         self.offsets.len() - 1
     }
 

@@ -1,6 +1,7 @@
 //! Units with finitely many outputs: the code of z is the number of thresholds that z reaches.
 
 use crate::engine::lanes::{LANES, Lanes};
+use crate::engine::real::Real;
 
 /// Ascending thresholds and the output of each code (one more than thresholds).
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +54,15 @@ impl Codes {
         }
     }
 
+    /// The output in any arithmetic.
+    pub fn formula<T: Real>(&self, z: T) -> T {
+        let mut out = T::of(self.values[0].into());
+        for (&threshold, &value) in self.thresholds.iter().zip(&self.values[1..]) {
+            out = T::select(z.ge(T::of(threshold.into())), T::of(value.into()), out);
+        }
+        out
+    }
+
     /// Code of one pre-activation.
     #[inline(always)]
     pub fn of(&self, z: f32) -> usize {
@@ -78,4 +88,20 @@ fn select(old: Lanes, z: &Lanes, threshold: f32, value: f32) -> Lanes {
         out[l] = if z[l] >= threshold { value } else { old[l] };
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::real::Lane;
+
+    #[test]
+    fn the_formula_is_what_lanes_compute() {
+        let codes = Codes { thresholds: vec![-1.0, 0.5, 2.0], values: vec![3.0, -1.0, 0.0, 9.0] };
+        let z: Lanes = std::array::from_fn(|l| l as f32 * 0.5 - 3.0);
+        let lanes = codes.outputs(&z);
+        for l in 0..LANES {
+            assert_eq!(codes.formula(Lane::<f32>(z[l])).0, lanes[l]);
+        }
+    }
 }

@@ -9,6 +9,7 @@
 
 use super::codes::Codes;
 use crate::engine::lanes::{LANES, Lanes};
+use crate::engine::real::{Lane, Real};
 use crate::{Error, Result};
 
 /// Longest train: T + 1 codes are at most 64, one bit each in a set of codes.
@@ -56,12 +57,19 @@ impl Lif {
     pub fn step(&self, v: &mut Lanes, current: &Lanes) -> Lanes {
         let mut spikes = [0.0; LANES];
         for l in 0..LANES {
-            let potential = self.beta * v[l] + current[l];
-            let fires = potential >= self.threshold;
-            spikes[l] = if fires { 1.0 } else { 0.0 };
-            v[l] = if fires { 0.0 } else { potential };
+            let [spike, left] = self.fire::<Lane<f32>>(Lane(v[l]), Lane(current[l]));
+            (spikes[l], v[l]) = (spike.0, left.0);
         }
         spikes
+    }
+
+    /// One step in any arithmetic: 1 for a spike, and the potential left.
+    #[inline(always)]
+    pub fn fire<T: Real>(&self, v: T, current: T) -> [T; 2] {
+        let potential = T::of(self.beta.into()) * v + current;
+        let fires = potential.ge(T::of(self.threshold.into()));
+        let zero = T::of(0.0);
+        [T::select(fires, T::of(1.0), zero), T::select(fires, zero, potential)]
     }
 }
 
