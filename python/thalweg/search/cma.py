@@ -58,8 +58,8 @@ class CMA(Around):
     which are updated without a decomposition; so the step size follows the triangular root of the
     covariance where the tutorial takes the symmetric one. Of a candidate that is folded the update
     sees the point outside: the mirrored function has no bounds. A step changes sigma by a factor of
-    e at most; steps without a finite cost change nothing. In the state, row j of `factor`, padded to
-    a multiple of eight, is column j of L. Memory O(d^2 + n d), time O(n d^2) a step.
+    e at most; steps without a finite cost change nothing. Row j of `factor` in the state, padded
+    to a multiple of eight, is column j of L. Memory O(d^2 + n d), time O(n d^2) a step.
 
     References
     ----------
