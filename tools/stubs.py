@@ -121,7 +121,7 @@ class Writer:
 
 def steps_text(steps):
     """Text of the stub of `thalweg.steps`, whose classes are made from the registry."""
-    kinds = {float: "float", bool: "bool", str: "str", type(None): "float | None"}
+    kinds = {float: "float", int: "int", bool: "bool", str: "str", type(None): "float | None"}
     lines = ["# Written by `make stubs`; do not edit.", ""]
     rules = rule_names(steps)
     lines += [

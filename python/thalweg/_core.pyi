@@ -71,6 +71,7 @@ __all__ = [
     "optim_dither",
     "optim_encode",
     "optim_formula",
+    "optim_noise",
     "optim_normal",
     "optim_products",
     "optim_rules",
@@ -579,6 +580,7 @@ def optim_formula(
     grad_scale: float,
     norm: float | None,
 ) -> Any: ...
+def optim_noise(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_products(
     g: list[Any], other: list[Any], former: list[Any] | None = None

@@ -25,7 +25,10 @@ pub const fn block_len<F>() -> usize {
 /// Below this many elements a pass stays on the calling thread: waking others costs more.
 const SERIAL: usize = 1 << 17;
 
-/// State buffers, at most [`MAX_STATE`]; inline, because a step over many small tensors must not
+/// Most state buffers of an entry: those of a rule, and one of the engine.
+pub const BUFFERS: usize = MAX_STATE + 1;
+
+/// State buffers, at most [`BUFFERS`]; inline, because a step over many small tensors must not
 /// allocate for each.
 pub type States<'a> = SmallVec<[Tensor<'a>; 3]>;
 
@@ -81,17 +84,31 @@ pub enum Access {
 pub struct Chunk {
     /// Which entry.
     pub entry: usize,
+    /// Which of its filters.
+    pub filter: usize,
     range: Range<usize>,
 }
 
 /// The chunks of `lengths`, entry by entry.
 pub fn chunks(lengths: impl Iterator<Item = usize>) -> Vec<Chunk> {
-    let split = |(entry, len): (usize, usize)| {
-        (0..len)
-            .step_by(CHUNK)
-            .map(move |start| Chunk { entry, range: start..len.min(start + CHUNK) })
+    filter_chunks(lengths.map(|len| (len, 1)))
+}
+
+/// The chunks of entries of these lengths and numbers of filters; filters are equally long stretches
+/// of an entry, and no chunk belongs to two of them.
+pub fn filter_chunks(entries: impl Iterator<Item = (usize, usize)>) -> Vec<Chunk> {
+    let split = |(entry, (len, filters)): (usize, (usize, usize))| {
+        let size = len / filters;
+        (0..filters).flat_map(move |filter| {
+            let (first, end) = (filter * size, (filter + 1) * size);
+            (first..end).step_by(CHUNK).map(move |start| Chunk {
+                entry,
+                filter,
+                range: start..end.min(start + CHUNK),
+            })
+        })
     };
-    lengths.enumerate().flat_map(split).collect()
+    entries.enumerate().flat_map(split).collect()
 }
 
 /// Calls `work` for every chunk, each with exclusive access to its stretch, and collects what it
@@ -148,6 +165,11 @@ impl Stretch<'_, '_> {
     /// Which entry.
     pub fn entry(&self) -> usize {
         self.chunk.entry
+    }
+
+    /// Which of its filters.
+    pub fn filter(&self) -> usize {
+        self.chunk.filter
     }
 
     /// Calls `work` for one part of the gradient after the other, and touches nothing else.
@@ -207,7 +229,7 @@ impl Stretch<'_, '_> {
             return false;
         }
         let range = &self.chunk.range;
-        let mut states: [&mut [F]; MAX_STATE] = std::array::from_fn(|_| &mut [][..]);
+        let mut states: [&mut [F]; BUFFERS] = std::array::from_fn(|_| &mut [][..]);
         for (slice, tensor) in states.iter_mut().zip(state.iter()) {
             *slice = exclusive(tensor, range, &mut [], false).data;
         }
@@ -217,11 +239,24 @@ impl Stretch<'_, '_> {
     }
 
     /// Calls `work` for one part after the other.
-    pub fn parts<F: Float>(&self, mut work: impl FnMut(Part<'_, F>)) {
+    pub fn parts<F: Float>(&self, work: impl FnMut(Part<'_, F>)) {
+        self.parts_ahead(false, work);
+    }
+
+    /// As [`Stretch::parts`]; with `ahead`, memory is asked for one part early, which pays where the
+    /// work takes longer than memory.
+    pub fn parts_ahead<F: Float>(&self, ahead: bool, mut work: impl FnMut(Part<'_, F>)) {
         let size = block_len::<F>();
         let range = &self.chunk.range;
         with_scratch(|scratch: &mut [F]| {
             for start in range.clone().step_by(size) {
+                if ahead {
+                    let Entry { x, g, state, .. } = self.entry;
+                    let next = start + size..start + 2 * size;
+                    x.prefetch(&next);
+                    g.prefetch(&next);
+                    state.iter().for_each(|tensor| tensor.prefetch(&next));
+                }
                 self.part(start..range.end.min(start + size), scratch, &mut work);
             }
         });
@@ -244,11 +279,11 @@ impl Stretch<'_, '_> {
             Some(direction) => exclusive(direction, &range, scratch, false),
             None => Block::scratch(&mut scratch[..n]),
         };
-        let mut states: [Block<'_, F>; MAX_STATE] = std::array::from_fn(|k| match state.get(k) {
+        let mut states: [Block<'_, F>; BUFFERS] = std::array::from_fn(|k| match state.get(k) {
             Some(tensor) => exclusive(tensor, &range, array(), copy),
             None => Block::scratch(&mut []),
         });
-        let mut slices: [&mut [F]; MAX_STATE + 1] = std::array::from_fn(|_| &mut [][..]);
+        let mut slices: [&mut [F]; BUFFERS + 1] = std::array::from_fn(|_| &mut [][..]);
         for (slice, block) in slices.iter_mut().zip(&mut states) {
             *slice = &mut *block.data;
         }
@@ -280,7 +315,7 @@ fn exclusive<'s, F: Float>(
     unsafe { tensor.block(range.clone(), scratch, copy) }
 }
 
-const ARRAYS: usize = 5 + MAX_STATE;
+const ARRAYS: usize = 5 + BUFFERS;
 
 /// Runs `work` on scratch memory of this thread, allocated once.
 fn with_scratch<F: Float, R>(work: impl FnOnce(&mut [F]) -> R) -> R {

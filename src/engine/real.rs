@@ -225,15 +225,16 @@ fn exp_f32(x: f32) -> f32 {
     let shifted = y * std::f32::consts::LOG2_E + MAGIC;
     let k = shifted - MAGIC;
     let r = (y - k * 0.693_359_4) - k * -2.121_944_4e-4;
-    let mut sum = 1.0 / 5_040.0;
-    for factorial in [720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0] {
-        sum = sum * r + 1.0 / factorial;
-    }
+    // The terms of r^2 and above in pairs, which do not wait for each other.
+    let square = r * r;
+    let pair = |low: f32, high: f32| 1.0 / low + r * (1.0 / high);
+    let rest = pair(24.0, 120.0) + square * pair(720.0, 5_040.0);
+    let sum = 1.0 + (r + square * (pair(2.0, 6.0) + square * rest));
     let k = shifted.to_bits().wrapping_sub(MAGIC.to_bits()) as i32;
     let half = k >> 1;
-    let power = |n: i32| f32::from_bits(((n + 127) as u32) << 23);
-    let scaled = sum * power(half) * power(k - half);
-    if x.is_nan() { x } else { scaled }
+    let power = |n: i32| f32::from_bits((n.wrapping_add(127) as u32) << 23);
+    // NaN stays: `sum` is NaN then.
+    sum * power(half) * power(k.wrapping_sub(half))
 }
 
 /// Splits `x` into `m 2^k` with m in [sqrt(1/2), sqrt(2)) and sums the series of

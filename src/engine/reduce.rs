@@ -21,7 +21,7 @@ pub trait Columns: Copy {
     fn part(self, range: Range<usize>) -> Self;
     /// One row.
     fn row(self, i: usize) -> Self::Row;
-    /// Asks for the memory one page after that of rows `i..i + LANES`: a loop that only reads waits
+    /// Asks for the memory two pages after that of rows `i..i + LANES`: a loop that only reads waits
     /// for memory at the start of each page, where the processor does not look ahead by itself.
     fn prefetch(self, i: usize);
 }
@@ -44,9 +44,9 @@ impl<F: Float, const K: usize> Columns for [&[F]; K] {
     }
     #[inline(always)]
     fn prefetch(self, i: usize) {
-        const PAGE: usize = 4096;
+        const AHEAD: usize = 2 * 4096;
         for column in self {
-            let after = column.as_ptr().wrapping_add(i).cast::<u8>().wrapping_add(PAGE);
+            let after = column.as_ptr().wrapping_add(i).cast::<u8>().wrapping_add(AHEAD);
             for line in 0..LANES * size_of::<F>() / 64 {
                 simd::prefetch(after.wrapping_add(64 * line));
             }
@@ -70,11 +70,33 @@ impl<A: Columns, B: Columns> Columns for (A, B) {
     fn row(self, i: usize) -> Self::Row {
         (self.0.row(i), self.1.row(i))
     }
-    /// Of the first part: not every column after it need be read.
     #[inline(always)]
     fn prefetch(self, i: usize) {
         self.0.prefetch(i);
+        self.1.prefetch(i);
     }
+}
+
+/// Columns that need not be read, for which no memory is asked ahead.
+#[derive(Debug, Clone, Copy)]
+pub struct Quiet<C>(pub C);
+
+impl<C: Columns> Columns for Quiet<C> {
+    type Row = C::Row;
+    #[inline(always)]
+    fn rows(self) -> usize {
+        self.0.rows()
+    }
+    #[inline(always)]
+    fn part(self, range: Range<usize>) -> Self {
+        Self(self.0.part(range))
+    }
+    #[inline(always)]
+    fn row(self, i: usize) -> Self::Row {
+        self.0.row(i)
+    }
+    #[inline(always)]
+    fn prefetch(self, _: usize) {}
 }
 
 /// Sum of squares, accumulated in f64.

@@ -4,6 +4,7 @@ use super::codes::{self, BLOCK};
 use super::convert::{self, Bf16, F16, Half};
 use super::real::Float;
 use super::rng::Dither;
+use super::simd;
 use super::{Error, Result};
 use half::{bf16, f16};
 use std::marker::PhantomData;
@@ -173,6 +174,12 @@ impl View<'_> {
         self.0.addresses()
     }
 
+    /// As [`Tensor::prefetch`].
+    #[inline]
+    pub(crate) fn prefetch(&self, range: &Range<usize>) {
+        self.0.prefetch(range);
+    }
+
     /// The same memory, borrowed for a shorter time.
     pub fn reborrow(&mut self) -> View<'_> {
         View(self.0.reborrow())
@@ -260,6 +267,16 @@ impl Tensor<'_> {
         let data = self.direct::<F>(&(0..self.len))?;
         // SAFETY: all of the memory, of type F, exclusive through `&mut self`.
         Some(unsafe { std::slice::from_raw_parts_mut(data, self.len) })
+    }
+
+    /// Asks for the memory of `range`, which may reach past the end, before it is needed.
+    #[inline]
+    pub(crate) fn prefetch(&self, range: &Range<usize>) {
+        let size = self.dtype.size();
+        let start = self.data.wrapping_add(range.start * size);
+        for byte in (0..range.len() * size).step_by(64) {
+            simd::prefetch(start.wrapping_add(byte));
+        }
     }
 
     /// The memory of `range` if it is stored as `F`.

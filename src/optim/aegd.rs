@@ -4,16 +4,18 @@
 //! Tian, Yang 2023, "Adaptive preconditioned gradient descent with energy", arXiv:2310.06733.
 //!
 //!   f loss   g gradient   r energy: a state, or with a preconditioner a scalar of each tensor
-//!   lr, c (f + c > 0)
+//!   v momentum buffer (state, with momentum)   lr, c (f + c > 0), momentum
 //!   s = sqrt(f + c), the first r
 //!   without preconditioner, for each element:
-//!     d = g / (2 s) + weight_decay x (coupled);  r = r / (1 + 2 lr d^2);  step = 2 lr r d
+//!     d = g / (2 s) + weight_decay x (coupled);  v = momentum v + d, which is d without momentum
+//!     r = r / (1 + 2 lr v^2);  step = 2 lr r v
 //!   with one, T = 1 ("identity"), x ("entropy") or x^2 ("log_barrier"), for each tensor:
 //!     w = <T, g> / <T, 1> with conserve_sum, else 0
 //!     v = T (g - w) / (2 s);  r = r / (1 + 2 lr <v, v / T>);  step = 2 lr r v
 //!
-//! conserve_sum keeps the sum of a tensor. Memory: one buffer, or none and a pass for three sums.
-//! Deviations: one energy for each tensor, where the paper has one for all.
+//! conserve_sum keeps the sum of a tensor. Memory: one buffer, two with momentum, or none and a pass
+//! for three sums. Deviations: one energy for each tensor, where the paper has one for all; momentum
+//! (Liu, Tian 2022, arXiv:2203.12191) sums transformed gradients as SGD sums gradients.
 
 use super::modifiers::Decay as Form;
 use super::prelude::*;
@@ -37,6 +39,7 @@ rule! {
         c: Finite = 1.0,
         preconditioner: Optional<Preconditioner> = None,
         conserve_sum: Flag = false,
+        momentum: Decay = 0.0,
     }
     decay Coupled 0.0
 }
@@ -119,12 +122,19 @@ impl Rule for AEGD {
         }
         let [half, rate, root] = [0.5 / s, 2.0 * self.lr, s].map(T::of);
         let [zero, one, decay] = [0.0, 1.0, step.own_decay(Form::Coupled)].map(T::of);
-        let state = [State { name: "energy", start: Start::Constant(-1.0) }];
-        launch.run(state, move |x, g, [r]| {
-            let d = half * g + decay * x;
+        let energy = State { name: "energy", start: Start::Constant(-1.0) };
+        let step = move |v: T, r: &mut T| {
             let old = T::select(r.lt(zero), root, *r);
-            *r = old / (one + rate * (d * d));
-            rate * (*r * d)
+            *r = old / (one + rate * (v * v));
+            rate * (*r * v)
+        };
+        if self.momentum == 0.0 {
+            return launch.run([energy], move |x, g, [r]| step(half * g + decay * x, r));
+        }
+        let momentum = T::of(self.momentum);
+        launch.run([energy, zeros("momentum_buffer")], move |x, g, [r, v]| {
+            *v = momentum * *v + (half * g + decay * x);
+            step(*v, r)
         })
     }
 
@@ -140,6 +150,10 @@ impl Rule for AEGD {
         if self.conserve_sum && self.preconditioner.is_none() {
             let fix = "pass preconditioner=\"entropy\"";
             return Err(Error::value("conserve_sum", "False without preconditioner", "True", fix));
+        }
+        if self.momentum != 0.0 && self.preconditioner.is_some() {
+            let fix = "leave one of them out";
+            return Err(Error::value("momentum", "0 with a preconditioner", self.momentum, fix));
         }
         Ok(())
     }

@@ -83,6 +83,11 @@ impl Rule for CLASSP {
         match self.power {
             1.0 => self.gated(limit, launch, |g: T| g.abs(), |sum| sum),
             2.0 => self.gated(limit, launch, |g: T| g * g, |sum: T| sum.sqrt()),
+            // A root is cheaper than a power.
+            1.5 => {
+                let size = |g: T| g.abs() * g.abs().sqrt();
+                self.gated(limit, launch, size, move |sum| sum.pow(inverse))
+            }
             _ => self.gated(limit, launch, move |g: T| g.abs().pow(p), move |sum| sum.pow(inverse)),
         }
     }

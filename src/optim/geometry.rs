@@ -52,8 +52,15 @@ impl<F: Float> Kernel for Move<'_, F> {
         let decay = [self.keep, self.cautious].map(T::<F>::of);
         if let Some(limit) = self.limit {
             let limit = T::<F>::of(limit);
-            for (x, &u) in self.x.iter_mut().zip(self.u) {
-                *x = multiplied(Lane(*x), Lane(u), limit, decay).0;
+            if self.cautious == 0.0 {
+                for (x, &u) in self.x.iter_mut().zip(self.u) {
+                    let old = Lane(*x);
+                    *x = (old * decay[0] * factor(old, Lane(u), limit)).0;
+                }
+            } else {
+                for (x, &u) in self.x.iter_mut().zip(self.u) {
+                    *x = multiplied(Lane(*x), Lane(u), limit, decay).0;
+                }
             }
             return;
         }
@@ -73,8 +80,12 @@ fn decayed<T: Real>(x: T, u: T, [keep, cautious]: [T; 2]) -> T {
 /// `x exp(-sign(x) u)`, decayed.
 #[inline(always)]
 pub(crate) fn multiplied<T: Real>(x: T, u: T, limit: T, decay: [T; 2]) -> T {
-    let exponent = clipped(-(x.sign() * u), limit);
-    decayed(x, u, decay) * exponent.exp()
+    decayed(x, u, decay) * factor(x, u, limit)
+}
+
+#[inline(always)]
+fn factor<T: Real>(x: T, u: T, limit: T) -> T {
+    clipped(-(x.sign() * u), limit).exp()
 }
 
 /// `x - u`, decayed, which stops at 1e-18 instead of changing its sign.

@@ -69,4 +69,5 @@ registry! {
     normalizedgd::NormalizedGD,
     curlsgd::CurlSGD,
     sgld::SGLD,
+    egpm::EGPM,
 }

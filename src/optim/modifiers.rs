@@ -1,7 +1,7 @@
 //! What the engine adds to any rule: decay, masks, clipping, sign, and the policy for NaN.
 
 use super::geometry::Geometry;
-use super::hyper::{self, Flag, Lookup, NonNegative, Optional, Positive, choice};
+use super::hyper::{self, Flag, Fraction, Lookup, NonNegative, Optional, Positive, Seed, choice};
 use crate::engine::real::{Lane, Real};
 use crate::engine::simd::{self, Kernel};
 use crate::engine::{Result, real::Float};
@@ -72,6 +72,9 @@ pub struct Modifiers {
     pub clip_norm: Option<f64>,
     /// Largest absolute value of a gradient's element, after `clip_norm`.
     pub clip_value: Option<f64>,
+    /// Share of the columns (the second axis) whose updates go the other way. Ninou, Kadmon,
+    /// Cayco-Gajic 2025, "Curl descent", arXiv:2510.02765.
+    pub update_sign: Option<f64>,
 }
 
 impl Modifiers {
@@ -85,6 +88,7 @@ impl Modifiers {
             maximize: false,
             clip_norm: None,
             clip_value: None,
+            update_sign: None,
         }
     }
 
@@ -94,6 +98,8 @@ impl Modifiers {
     /// [`Error::Value`](crate::Error::Value) in the caller's words.
     pub fn read(lookup: &dyn Lookup, default: Self) -> Result<Self> {
         let mask = hyper::read::<Optional<Mask>>(lookup, "mask", &None)?;
+        // The host draws the columns.
+        hyper::read::<Seed>(lookup, "update_sign_seed", &0.0)?;
         Ok(Self {
             weight_decay: hyper::read::<NonNegative>(
                 lookup,
@@ -109,6 +115,11 @@ impl Modifiers {
                 lookup,
                 "clip_value",
                 &default.clip_value,
+            )?,
+            update_sign: hyper::read::<Optional<Fraction>>(
+                lookup,
+                "update_sign",
+                &default.update_sign,
             )?,
         })
     }
@@ -205,6 +216,11 @@ impl Factors {
     }
 }
 
+/// Multiplies updates by their signs.
+pub(crate) fn turn<F: Float>(signs: &[F], u: &mut [F]) {
+    simd::dispatch(Turn(signs, u));
+}
+
 /// How many coordinates of a step agree with the gradient.
 pub(crate) fn agreeing<F: Float>(g: &[F], u: &[F]) -> u64 {
     simd::dispatch(Agreeing(g, u))
@@ -271,6 +287,17 @@ impl<F: Float> Kernel for Gradient<'_, F> {
             // Without decay an infinite x must not make the gradient NaN.
             let decay = Real::select(coupled.eq(T::<F>::of(0.0)), coupled, coupled * Lane(x));
             *out = (g + decay).0;
+        }
+    }
+}
+
+struct Turn<'a, F>(&'a [F], &'a mut [F]);
+impl<F: Float> Kernel for Turn<'_, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run(self) {
+        for (u, &sign) in self.1.iter_mut().zip(self.0) {
+            *u = (Lane::<F>(*u) * Lane(sign)).0;
         }
     }
 }

@@ -8,8 +8,8 @@
 
 use super::hyper::{self, Lookup, choice};
 use crate::engine::Result;
+use crate::engine::pass::BUFFERS;
 use crate::engine::rng::Dither;
-use crate::engine::sweep::MAX_STATE;
 
 choice! {
     /// How states are stored.
@@ -65,10 +65,10 @@ impl Precision {
 /// The words that round a parameter (slot 0) or its states (slots from 1) in step `t`.
 ///
 /// # Panics
-/// For a slot above [`MAX_STATE`].
+/// For a slot above [`BUFFERS`].
 pub fn dither(parameter: usize, slot: usize, t: u64) -> Dither {
     const SLOTS: usize = 16;
-    const { assert!(MAX_STATE < SLOTS) };
-    assert!(slot <= MAX_STATE);
+    const { assert!(BUFFERS < SLOTS) };
+    assert!(slot <= BUFFERS);
     Dither::new((parameter * SLOTS + slot) as u64, t)
 }

@@ -111,6 +111,8 @@ pub const fn scalar(name: &'static str, start: f64) -> Scalar {
 pub enum Scope {
     /// Each tensor alone.
     Tensor,
+    /// Each filter alone: a slice along the first axis, or all of a tensor of fewer than two axes.
+    Filter,
     /// All tensors of the call that the rule steps.
     Call,
 }
@@ -565,7 +567,8 @@ fn counted<'s, F, const N: usize>(state: &'s mut [&mut [F]]) -> [&'s mut [F]; N]
 struct PrepareMeasure;
 
 /// Gradient, parameter and states.
-type MeasuredColumns<'c, F, const N: usize> = ([&'c [F]; 1], ([&'c [F]; 1], [&'c [F]; N]));
+type MeasuredColumns<'c, F, const N: usize> =
+    ([&'c [F]; 1], (reduce::Quiet<[&'c [F]; 1]>, [&'c [F]; N]));
 
 struct Measuring<const N: usize, const K: usize, M>([Reduce; K], M);
 
@@ -606,18 +609,24 @@ where
     M: Fn(Lane<F>, Lane<F>, [Lane<F>; N]) -> [Lane<F>; K] + Send + Sync,
 {
     fn run(&self, x: &[F], g: &[F], state: &[&mut [F]], totals: &mut [f64; MAX_MEASURED]) {
-        let columns = ([g], ([x], std::array::from_fn::<&[F], N, _>(|n| &*state[n])));
-        for (k, (reduce, total)) in self.0.iter().zip(totals).enumerate() {
-            // A place known to the compiler: of the other quantities nothing is then computed.
-            let value = match k {
-                0 => self.quantity::<F, 0>(*reduce, columns),
-                1 => self.quantity::<F, 1>(*reduce, columns),
-                2 => self.quantity::<F, 2>(*reduce, columns),
-                3 => self.quantity::<F, 3>(*reduce, columns),
-                4 => self.quantity::<F, 4>(*reduce, columns),
-                _ => self.quantity::<F, 5>(*reduce, columns),
-            };
-            reduce.fold(total, value);
+        // Each quantity is a loop of its own: over stretches that stay in the first-level cache.
+        let stretch = if K > 1 { 1024 } else { g.len().max(1) };
+        for start in (0..g.len()).step_by(stretch) {
+            let range = start..g.len().min(start + stretch);
+            let states = std::array::from_fn::<&[F], N, _>(|n| &state[n][range.clone()]);
+            let columns = ([&g[range.clone()]], (reduce::Quiet([&x[range.clone()]]), states));
+            for (k, (reduce, total)) in self.0.iter().zip(&mut *totals).enumerate() {
+                // A place known to the compiler: of the other quantities nothing is then computed.
+                let value = match k {
+                    0 => self.quantity::<F, 0>(*reduce, columns),
+                    1 => self.quantity::<F, 1>(*reduce, columns),
+                    2 => self.quantity::<F, 2>(*reduce, columns),
+                    3 => self.quantity::<F, 3>(*reduce, columns),
+                    4 => self.quantity::<F, 4>(*reduce, columns),
+                    _ => self.quantity::<F, 5>(*reduce, columns),
+                };
+                reduce.fold(total, value);
+            }
         }
     }
     fn join(&self, totals: &mut [f64; MAX_MEASURED], other: &[f64; MAX_MEASURED]) {

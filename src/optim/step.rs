@@ -6,7 +6,9 @@
 
 use super::modifiers::{self, Factors, Mask, Modifiers, OnNonfinite};
 use super::observe::Observed;
-use super::rule::{Advance, AnyRule, Computed, MAX_MEASURED, Measure, Propose, Scope, Step};
+use super::rule::{
+    Advance, AnyRule, Computed, MAX_MEASURED, Measure, Propose, Scope, Start, State, Step,
+};
 use crate::engine::pass::{self, Access, Chunk, Entry, Part, States, Stretch};
 use crate::engine::real::Float;
 use crate::engine::rng::Philox;
@@ -28,6 +30,28 @@ impl Group {
     pub fn new(rule: Box<dyn AnyRule>) -> Self {
         let modifiers = Modifiers::new(rule.info().decay);
         Self { rule, modifiers }
+    }
+
+    /// A rule with modifiers.
+    ///
+    /// # Errors
+    /// [`Error::Value`] for modifiers that the rule does not take.
+    pub fn with(rule: Box<dyn AnyRule>, modifiers: Modifiers) -> Result<Self> {
+        if let Some(share) = modifiers.update_sign
+            && rule.states().iter().any(|state| state.name == SIGNS)
+        {
+            let allowed = format!("None for {}", rule.info().class);
+            let fix = "the rule flips columns itself";
+            return Err(Error::value(SIGNS, allowed, share, fix));
+        }
+        Ok(Self { rule, modifiers })
+    }
+
+    /// State buffers: those of the rule, then the signs of updates where they are asked for.
+    pub fn states(&self) -> Vec<State> {
+        let signs = self.modifiers.update_sign;
+        let signs = signs.map(|share| State { name: SIGNS, start: Start::Columns(share) });
+        self.rule.states().into_iter().chain(signs).collect()
     }
 
     /// What a parameter at this step starts from, with the norm of all gradients where it is known.
@@ -56,6 +80,9 @@ impl Group {
     }
 }
 
+/// Name of the buffer for [`Modifiers::update_sign`].
+const SIGNS: &str = "update_sign";
+
 /// One tensor to step.
 #[derive(Debug)]
 pub struct Parameter<'a> {
@@ -74,6 +101,8 @@ pub struct Parameter<'a> {
     pub single: bool,
     /// Its place among all parameters, which noise hangs on; that in the call if none.
     pub number: Option<u64>,
+    /// How many filters it has, equally long and one after the other.
+    pub filters: usize,
 }
 
 impl<'a> AsRef<Entry<'a>> for Parameter<'a> {
@@ -118,6 +147,7 @@ impl<'a> Parameter<'a> {
             scalars: Vec::new(),
             single: false,
             number: None,
+            filters: 1,
         })
     }
 
@@ -221,7 +251,8 @@ pub fn step_with(
 ) -> Result<Report> {
     check(groups, parameters)?;
     let heads: Vec<Head> = parameters.iter().map(Head::of).collect();
-    let chunks = pass::chunks(heads.iter().map(|head| head.len));
+    let filters = |head: &Head| if head.by_filter(groups) { head.filters } else { 1 };
+    let chunks = pass::filter_chunks(heads.iter().map(|head| (head.len, filters(head))));
 
     let mut report = Report::default();
     let clips = groups.iter().any(|group| group.modifiers.clip_norm.is_some());
@@ -262,7 +293,7 @@ pub fn step_with(
 }
 
 fn check(groups: &[Group], parameters: &[Parameter<'_>]) -> Result<()> {
-    let states: Vec<usize> = groups.iter().map(|group| group.rule.states().len()).collect();
+    let states: Vec<usize> = groups.iter().map(|group| group.states().len()).collect();
     let scalars: Vec<usize> =
         groups.iter().map(|group| group.rule.scalars().iter().map(|s| s.len).sum()).collect();
     for (index, parameter) in parameters.iter().enumerate() {
@@ -285,6 +316,14 @@ fn check(groups: &[Group], parameters: &[Parameter<'_>]) -> Result<()> {
                 scalars[parameter.group].to_string(),
                 parameter.scalars.len(),
                 "create them as the rule lists them",
+            ));
+        }
+        if parameter.filters == 0 || !parameter.entry.x.len().is_multiple_of(parameter.filters) {
+            return Err(Error::value(
+                format!("number of filters of parameter {index}"),
+                format!("a divisor of {}", parameter.entry.x.len()),
+                parameter.filters,
+                "pass the length of its first axis",
             ));
         }
         let [rows, columns] = parameter.shape.unwrap_or([1, 1]);
@@ -311,6 +350,7 @@ struct Head {
     double: bool,
     shape: [usize; 2],
     column_major: bool,
+    filters: usize,
 }
 
 impl Head {
@@ -322,7 +362,12 @@ impl Head {
             double: parameter.entry.x.dtype() == Dtype::F64,
             shape: parameter.shape.unwrap_or([1, 1]),
             column_major: parameter.column_major,
+            filters: parameter.filters,
         }
+    }
+
+    fn by_filter(&self, groups: &[Group]) -> bool {
+        groups[self.group].rule.scope() == Scope::Filter
     }
 }
 
@@ -368,11 +413,26 @@ enum Ready {
     Advance64(Box<dyn Advance<f64>>),
 }
 
+impl Ready {
+    fn new(rule: &dyn AnyRule, step: &Step, fused: bool, double: bool) -> Self {
+        match (fused, double) {
+            (false, false) => Self::Propose32(f32::propose(rule, step)),
+            (false, true) => Self::Propose64(f64::propose(rule, step)),
+            (true, false) => Self::Advance32(f32::advance(rule, step)),
+            (true, true) => Self::Advance64(f64::advance(rule, step)),
+        }
+    }
+}
+
 /// What one parameter needs in the passes.
 struct Job {
     factors: Factors,
     /// Which formula, in `Plan::ready`.
     ready: usize,
+    /// For a rule that measures filters: what it measured of each, and its formula.
+    filters: Vec<([f64; MAX_MEASURED], usize)>,
+    /// Whether updates have signs, which lie in the buffer after the rule's.
+    signed: bool,
     step: Step,
     /// Factor on the direction, for a matrix rule.
     matrix: Option<(NewtonSchulz, f64)>,
@@ -381,20 +441,37 @@ struct Job {
 }
 
 impl Job {
-    /// What a formula takes besides parameter and gradient: the states, then the noise if any.
+    /// What a formula takes besides parameter and gradient: the states, then the noise if any. And
+    /// the signs of updates; empty where they have none.
     fn arguments<'s, 'p, F: Float>(
         &self,
         state: &'s mut [&'p mut [F]],
         start: usize,
-    ) -> &'s mut [&'p mut [F]] {
-        let stored = state.len() - 1;
-        match self.noise {
-            None => &mut state[..stored],
-            Some((rng, stream)) => {
-                rng.fill_normal(stream, start, state[stored]);
-                state
-            }
+    ) -> (&'s mut [&'p mut [F]], &'s [F]) {
+        let last = state.len() - 1;
+        let mut count = last - usize::from(self.signed);
+        if let Some((rng, stream)) = self.noise {
+            rng.fill_noise(stream, start, state[last]);
+            state.swap(count, last);
+            count += 1;
         }
+        let (arguments, rest) = state.split_at_mut(count);
+        (arguments, if self.signed { &*rest[0] } else { &[] })
+    }
+
+    /// The formula of a stretch.
+    fn ready(&self, stretch: &Stretch<'_, '_>) -> usize {
+        self.filters.get(stretch.filter()).map_or(self.ready, |(_, ready)| *ready)
+    }
+
+    /// Whether nothing stands between the formula and the move.
+    fn fuses(&self, observe: bool) -> bool {
+        self.factors.is_plain() && self.matrix.is_none() && !self.signed && !observe
+    }
+
+    /// Whether memory should be asked for ahead: noise takes longer to draw than a part to come.
+    fn slow(&self) -> bool {
+        self.noise.is_some()
     }
 }
 
@@ -441,6 +518,11 @@ impl<'g> Plan<'g> {
             Job {
                 factors,
                 ready: 0,
+                filters: match head.by_filter(groups) {
+                    true => vec![Default::default(); head.filters],
+                    false => Vec::new(),
+                },
+                signed: groups[head.group].modifiers.update_sign.is_some(),
                 step,
                 matrix: rule.matrix(head.shape[0], head.shape[1]),
                 noise: seeds[head.group].map(|seed| {
@@ -475,7 +557,9 @@ impl<'g> Plan<'g> {
         });
         for (chunk, part) in chunks.iter().zip(&totals) {
             if let (Some(measure), _) = &measures[self.heads[chunk.entry].group] {
-                measure.join(&mut self.jobs[chunk.entry].step.measured, part);
+                let job = &mut self.jobs[chunk.entry];
+                let filter = job.filters.get_mut(chunk.filter).map(|(measured, _)| measured);
+                measure.join(filter.unwrap_or(&mut job.step.measured), part);
             }
         }
         let groups = self.groups;
@@ -521,6 +605,16 @@ impl<'g> Plan<'g> {
         let varies: Vec<bool> = self.groups.iter().map(varies).collect();
         let mut previous = None;
         for (job, head) in self.jobs.iter_mut().zip(self.heads) {
+            let rule = &*self.groups[head.group].rule;
+            if !job.filters.is_empty() {
+                let fused = job.fuses(self.observe);
+                for (measured, ready) in &mut job.filters {
+                    job.step.measured = *measured;
+                    *ready = self.ready.len();
+                    self.ready.push(Ready::new(rule, &job.step, fused, head.double));
+                }
+                continue;
+            }
             let steps = (head.group, head.double, head.t);
             if let Some((same, ready)) = previous
                 && same == steps
@@ -544,17 +638,8 @@ impl<'g> Plan<'g> {
                 continue;
             }
             job.ready = *known.entry(key.clone()).or_insert_with(|| {
-                let rule = &*self.groups[head.group].rule;
-                let fused = job.factors.is_plain()
-                    && job.matrix.is_none()
-                    && job.noise.is_none()
-                    && !self.observe;
-                self.ready.push(match (fused, head.double) {
-                    (false, false) => Ready::Propose32(f32::propose(rule, &job.step)),
-                    (false, true) => Ready::Propose64(f64::propose(rule, &job.step)),
-                    (true, false) => Ready::Advance32(f32::advance(rule, &job.step)),
-                    (true, true) => Ready::Advance64(f64::advance(rule, &job.step)),
-                });
+                let fused = job.fuses(self.observe);
+                self.ready.push(Ready::new(rule, &job.step, fused, head.double));
                 self.ready.len() - 1
             });
             previous = Some((steps, job.ready));
@@ -572,7 +657,7 @@ impl<'g> Plan<'g> {
             chunks.iter().filter(|chunk| cautious(&self.heads[chunk.entry])).cloned().collect();
         let counts = pass::run(parameters, &chunks, Access::Dry, |stretch| {
             let job = &self.jobs[stretch.entry()];
-            match &self.ready[job.ready] {
+            match &self.ready[job.ready(&stretch)] {
                 Ready::Propose32(formula) => count_chunk(stretch, job, &**formula),
                 Ready::Propose64(formula) => count_chunk(stretch, job, &**formula),
                 Ready::Advance32(_) | Ready::Advance64(_) => 0,
@@ -625,7 +710,7 @@ impl<'g> Plan<'g> {
 
     fn apply(&self, stretch: Stretch<'_, '_>) -> Observed {
         let job = &self.jobs[stretch.entry()];
-        match &self.ready[job.ready] {
+        match &self.ready[job.ready(&stretch)] {
             Ready::Propose32(formula) => apply_chunk(stretch, job, &**formula, self.observe),
             Ready::Propose64(formula) => apply_chunk(stretch, job, &**formula, self.observe),
             Ready::Advance32(formula) => advance_chunk(stretch, job, &**formula),
@@ -655,7 +740,7 @@ fn count_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Prop
     let mut count = 0;
     stretch.parts(|Part { x, g, state, u, spare, start }| {
         let g = job.factors.gradient(x, g, spare);
-        formula.run(x, g, u, job.arguments(state, start));
+        formula.run(x, g, u, job.arguments(state, start).0);
         count += modifiers::agreeing(g, u);
     });
     count
@@ -664,7 +749,7 @@ fn count_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Prop
 fn propose_chunk<F: Float>(stretch: Stretch<'_, '_>, job: &Job, formula: &dyn Propose<F>) {
     stretch.parts(|Part { x, g, state, u, spare, start }| {
         let g = job.factors.gradient(x, g, spare);
-        formula.run(x, g, u, job.arguments(state, start));
+        formula.run(x, g, u, job.arguments(state, start).0);
         job.factors.mask(g, u);
     });
 }
@@ -678,16 +763,18 @@ fn advance_chunk<F: Float>(
     let keep = F::from_f64(job.factors.keep);
     if let Some(scale) = job.factors.scale() {
         let factors = [keep, F::from_f64(scale)];
-        if !stretch.whole(|x, g, state| formula.run(x, g, factors, state)) {
-            stretch.parts(|Part { x, g, state, start, .. }| {
-                formula.run(x, g, factors, job.arguments(state, start));
+        let whole =
+            job.noise.is_none() && stretch.whole(|x, g, state| formula.run(x, g, factors, state));
+        if !whole {
+            stretch.parts_ahead(job.slow(), |Part { x, g, state, start, .. }| {
+                formula.run(x, g, factors, job.arguments(state, start).0);
             });
         }
     } else {
         let factors = [keep, F::from_f64(1.0)];
-        stretch.parts(|Part { x, g, state, spare, start, .. }| {
+        stretch.parts_ahead(job.slow(), |Part { x, g, state, spare, start, .. }| {
             let g = job.factors.gradient(x, g, spare);
-            formula.run(x, g, factors, job.arguments(state, start));
+            formula.run(x, g, factors, job.arguments(state, start).0);
         });
     }
     Observed::default()
@@ -702,24 +789,28 @@ fn apply_chunk<F: Float>(
     let mut observed = Observed::default();
     let room = |wanted| vec![F::default(); if wanted { pass::block_len::<F>() } else { 0 }];
     let (mut before, mut proposed) = (room(observe), room(job.matrix.is_some()));
-    stretch.parts(|Part { x, g: raw, state, u, spare, start }| {
+    stretch.parts_ahead(job.slow(), |Part { x, g: raw, state, u, spare, start }| {
         if observe {
             before[..x.len()].copy_from_slice(x);
         }
         let g = job.factors.gradient(x, raw, spare);
-        let state = job.arguments(state, start);
-        match job.matrix {
+        let (state, signs) = job.arguments(state, start);
+        let factor = match job.matrix {
             None => {
                 formula.run(x, g, u, state);
                 job.factors.mask(g, u);
-                job.factors.apply(x, u, 1.0);
+                1.0
             }
             // The direction is known: the formula runs for its states alone.
             Some((_, factor)) => {
                 formula.run(x, g, &mut proposed[..u.len()], state);
-                job.factors.apply(x, u, factor);
+                factor
             }
+        };
+        if job.signed {
+            modifiers::turn(signs, u);
         }
+        job.factors.apply(x, u, factor);
         if observe {
             observed.add(raw, &mut before[..x.len()], x);
         }

@@ -356,6 +356,11 @@ impl Array {
         self.len() == 0
     }
 
+    /// Number of slices along the first axis; 1 without elements or with fewer than two axes.
+    pub fn filters(&self) -> usize {
+        if self.ndim < 2 || self.is_empty() { 1 } else { self.shape[0] as usize }
+    }
+
     /// Whether elements lie in the order of their indices.
     pub fn is_row_major(&self) -> bool {
         let mut expected = 1;

@@ -2,11 +2,12 @@
 
 use super::array::{Array, Span, Torch, numpy_view};
 use super::optim::{DictLookup, build, repr};
-use crate::engine::sweep::MAX_STATE;
+use crate::engine::codes::BLOCK;
+use crate::engine::pass::BUFFERS;
 use crate::engine::tensor::{Dtype, check_overlap, scale_count};
 use crate::engine::{Error, Result};
 use crate::optim::precision::{Precision, Rounding, StateDtype, dither};
-use crate::optim::rule::{Scalar, Start, State};
+use crate::optim::rule::{Scalar, Scope, Start, State};
 use crate::optim::{Direction, Group, Options, Parameter, Report, step, step_with};
 use numpy::PyUntypedArray;
 use pyo3::exceptions::PyRuntimeError;
@@ -34,6 +35,8 @@ struct Row {
     /// Where its scalars begin, in the list of their spans, and how many numbers each holds.
     scalars: usize,
     lengths: Vec<usize>,
+    /// How many filters it has, for a rule that looks at these.
+    filters: usize,
     /// For a rule on matrices: the tensor of the direction, its memory, the shape, and whether
     /// columns come one after the other.
     direction: Option<(usize, Span, [usize; 2], bool)>,
@@ -56,6 +59,7 @@ struct Context<'py> {
     scalars: Vec<Scalar>,
     counts: bool,
     noise: bool,
+    by_filter: bool,
     matrix: bool,
     class: &'static str,
     precision: Precision,
@@ -68,7 +72,7 @@ struct Found<'py> {
     /// Whether a state is new.
     fresh: bool,
     /// Scales of the states that are codes.
-    scales: [Option<Object<'py>>; MAX_STATE],
+    scales: [Option<Object<'py>>; BUFFERS],
     /// The low half of the parameter.
     low: Option<Object<'py>>,
 }
@@ -138,7 +142,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         let params = group.get_item(2)?.cast_into::<PyList>()?;
         let grads = group.get_item(3)?;
         let built = build(name.cast::<PyString>()?.to_str()?, &hyper)?;
-        let states = built.rule.states();
+        let states = built.states();
         let names = states.iter().map(|state| PyString::intern(self.py, state.name)).collect();
         let info = built.rule.info();
         let matrix = built.rule.matrix(1, 1).is_some();
@@ -153,6 +157,7 @@ impl<'a, 'py> Gather<'a, 'py> {
             _ => vec![],
         };
         let (scalars, noise) = (built.rule.scalars(), built.rule.noise().is_some());
+        let by_filter = built.rule.scope() == Scope::Filter;
         let context = Context {
             hyper,
             states,
@@ -161,6 +166,7 @@ impl<'a, 'py> Gather<'a, 'py> {
             scalars,
             counts,
             noise,
+            by_filter,
             matrix,
             class,
             precision,
@@ -254,14 +260,30 @@ impl<'a, 'py> Gather<'a, 'py> {
         let scalars = self.scalars.len();
         let half = x.as_ref().is_some_and(|x| matches!(x.dtype, Some(Dtype::Bf16 | Dtype::F16)));
         let found = self.states(context, key, first, half)?;
-        // Noise follows the indices of elements, so they have to lie in that order.
-        let ordered = !context.noise || x.is_some_and(|x| x.is_empty() || x.is_row_major());
+        // Noise follows the indices of elements, and filters are slices along the first axis: elements
+        // have to lie in that order.
+        let ordered = !(context.noise || context.by_filter)
+            || x.is_some_and(|x| x.is_empty() || x.is_row_major());
         let x = match ordered && self.fit(first, x.as_ref())? {
             true => x,
             false => self.conform(first, x, &found, !ordered)?,
         };
         let Some(x) = x else { return Ok(false) };
         let Some(()) = self.attach(&found, spans, &x)? else { return Ok(false) };
+        let filters = if context.by_filter { x.filters() } else { 1 };
+        let coded = || self.spans[spans..].iter().any(|span| span.dtype == Dtype::Code8);
+        if filters > 1 && !(x.len() / filters).is_multiple_of(BLOCK) && coded() {
+            // A block of codes in two filters. The host steps without the core, if it can.
+            return match self.torch {
+                Some(_) => Ok(false),
+                None => Err(Error::Unsupported {
+                    what: "state_dtype=\"int8\" with filters that are no multiple of 256 long"
+                        .into(),
+                    fix: "use state_dtype=\"bfloat16\"".into(),
+                }
+                .into()),
+            };
+        }
         let (clock, counter) = match found.counter {
             Some(counter) => {
                 let span = match self.torch {
@@ -299,6 +321,7 @@ impl<'a, 'py> Gather<'a, 'py> {
             counter,
             scalars,
             lengths: context.scalars.iter().map(|scalar| scalar.len).collect(),
+            filters,
             direction,
         });
         Ok(true)
@@ -347,7 +370,7 @@ impl<'a, 'py> Gather<'a, 'py> {
                 missing.push((low.clone(), "compensation", 0.0, 1));
             }
         }
-        let mut values: [Option<Object<'py>>; MAX_STATE] = Default::default();
+        let mut values: [Option<Object<'py>>; BUFFERS] = Default::default();
         let specs = || context.names.iter().zip(&context.states);
         for (value, (name, state)) in values.iter_mut().zip(specs()) {
             *value = find(name)?;
@@ -672,6 +695,7 @@ impl<'a, 'py> Gather<'a, 'py> {
         });
         let mut parameter = Parameter::new(row.group, row.t, x, g, states)?;
         parameter.number = Some(row.number as u64);
+        parameter.filters = row.filters;
         let scalars = self.scalars[row.scalars..].iter().zip(&row.lengths);
         let numbers =
             scalars.clone().flat_map(|(span, &len)| span.numbers(len).unwrap_or_default());

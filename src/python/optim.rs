@@ -2,8 +2,8 @@
 
 use super::gather::{Gather, Spec, scalar_spec, spec};
 use crate::engine::codes;
+use crate::engine::pass::BUFFERS;
 use crate::engine::rng::Philox;
-use crate::engine::sweep::MAX_STATE;
 use crate::engine::tensor::scale_count;
 use crate::engine::{Error, Result};
 use crate::optim::hyper::{self, Field, Lookup, Value};
@@ -24,6 +24,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(optim_admit, module)?)?;
     module.add_function(wrap_pyfunction!(optim_step, module)?)?;
     module.add_function(wrap_pyfunction!(optim_normal, module)?)?;
+    module.add_function(wrap_pyfunction!(optim_noise, module)?)?;
     module.add_function(wrap_pyfunction!(optim_dither, module)?)?;
     module.add_function(wrap_pyfunction!(optim_encode, module)?)?;
     module.add_function(wrap_pyfunction!(optim_decode, module)?)?;
@@ -46,9 +47,9 @@ fn to_python<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>>
 }
 
 /// Whether what happens to a coordinate depends on no other one, and on no place in its tensor.
-fn pointwise(rule: &dyn AnyRule) -> bool {
+fn pointwise(rule: &dyn AnyRule, states: &[State]) -> bool {
     let drawn = |state: &State| !matches!(state.start, Start::Constant(_));
-    let placed = rule.noise().is_some() || rule.states().iter().any(drawn);
+    let placed = rule.noise().is_some() || states.iter().any(drawn);
     rule.measured().is_none() && rule.matrix(1, 1).is_none() && !placed
 }
 
@@ -76,7 +77,8 @@ fn optim_rules(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
         entry.set_item("class", info.class)?;
         entry.set_item("summary", info.summary.trim())?;
         entry.set_item("counts", info.counts)?;
-        entry.set_item("pointwise", pointwise(&*(info.build)(&Nothing)?))?;
+        let rule = (info.build)(&Nothing)?;
+        entry.set_item("pointwise", pointwise(&*rule, &rule.states()))?;
         entry.set_item("decay", to_python(py, &<Decay as hyper::Domain>::value(&decay))?)?;
         entry.set_item("weight_decay", weight_decay)?;
         entry.set_item("fields", fields)?;
@@ -127,7 +129,7 @@ pub fn build(name: &str, hyper: &Bound<'_, PyDict>) -> PyResult<Group> {
     let lookup = DictLookup(hyper);
     let rule = (info.build)(&lookup)?;
     let modifiers = Modifiers::read(&lookup, Modifiers::new(info.decay))?;
-    Ok(Group { rule, modifiers })
+    Ok(Group::with(rule, modifiers)?)
 }
 
 pub fn options(
@@ -158,7 +160,7 @@ fn optim_states(
     rule: &str,
     hyper: &Bound<'_, PyDict>,
 ) -> PyResult<Vec<(&'static str, &'static str, f64, usize)>> {
-    let states = build(rule, hyper)?.rule.states();
+    let states = build(rule, hyper)?.states();
     Ok(states.iter().map(|state| spec(state, state.name)).collect())
 }
 
@@ -168,22 +170,30 @@ fn optim_states(
 /// formula uses, or None; `measured`: how many states it measures, None if it does not measure;
 /// `pointwise`: whether it steps coordinate by coordinate;
 /// `own_decay`: whether it applies the decay itself; `views`: None, or for "eval" and for "train" a
-/// list of (buffer, [(buffer, weight)]); `joint`: whether it measures over all its tensors together.
+/// list of (buffer, [(buffer, weight)]); `scope`: what it measures over,
+/// "tensor", "filter" (slices along the first axis) or "call" (all its tensors).
 #[pyfunction]
 fn optim_traits<'py>(
     py: Python<'py>,
     rule: &str,
     hyper: &Bound<'py, PyDict>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let Group { rule, modifiers } = build(rule, hyper)?;
+    let group = build(rule, hyper)?;
+    let states = group.states();
+    let Group { rule, modifiers } = group;
     let scalars: Vec<Spec<&str>> =
         rule.scalars().iter().map(|scalar| scalar_spec(scalar, scalar.name)).collect();
     let traits = PyDict::new(py);
     traits.set_item("scalars", scalars)?;
     traits.set_item("noise", rule.noise())?;
     traits.set_item("measured", rule.measured())?;
-    traits.set_item("joint", rule.scope() == Scope::Call)?;
-    traits.set_item("pointwise", pointwise(&*rule))?;
+    let scope = match rule.scope() {
+        Scope::Tensor => "tensor",
+        Scope::Filter => "filter",
+        Scope::Call => "call",
+    };
+    traits.set_item("scope", scope)?;
+    traits.set_item("pointwise", pointwise(&*rule, &states))?;
     traits.set_item("own_decay", rule.decays(modifiers.decay))?;
     match rule.views() {
         None => traits.set_item("views", py.None())?,
@@ -254,6 +264,14 @@ fn optim_normal(out: &Bound<'_, PyArray1<f64>>, seed: u64, stream: u64) -> PyRes
     Ok(())
 }
 
+/// Fill an array with the noise of a stream, standard normal to single precision: what a formula gets.
+#[pyfunction]
+fn optim_noise(out: &Bound<'_, PyArray1<f64>>, seed: u64, stream: u64) -> PyResult<()> {
+    let mut out = out.try_readwrite()?;
+    Philox::new(seed).fill_noise(stream, 0, out.as_slice_mut()?);
+    Ok(())
+}
+
 /// A uniform number in [0, 1) that depends on seed and stream alone.
 #[pyfunction]
 fn optim_uniform(seed: u64, stream: u64) -> f64 {
@@ -263,8 +281,8 @@ fn optim_uniform(seed: u64, stream: u64) -> f64 {
 /// The key of the random words that round a parameter (slot 0) or one of its states (from 1).
 #[pyfunction]
 fn optim_dither(parameter: usize, slot: usize, step: u64) -> PyResult<(u32, u32)> {
-    if slot > MAX_STATE {
-        let allowed = format!("at most {MAX_STATE}");
+    if slot > BUFFERS {
+        let allowed = format!("at most {BUFFERS}");
         return Err(Error::value("slot", allowed, slot, "see thalweg.optim").into());
     }
     Ok(precision::dither(parameter, slot, step).key().into())

@@ -242,7 +242,9 @@ impl Search {
         match self.method.kept(&self.point) {
             Some(kept) => {
                 out.copy_from_slice(kept);
-                out.chunks_exact_mut(dim).for_each(|row| this.outer(row));
+                if this.point.bounds.is_some() {
+                    out.chunks_exact_mut(dim).for_each(|row| this.outer(row));
+                }
             }
             None => threads::for_each_chunk(out, TASK * dim, |task, rows| {
                 for (i, row) in rows.chunks_exact_mut(dim).enumerate() {
@@ -300,13 +302,16 @@ impl Search {
                 fix: "return one cost for each candidate".into(),
             });
         }
-        let finite = costs.iter().enumerate().filter(|(_, c)| c.is_finite());
-        if let Some((index, &cost)) = finite.min_by(|a, b| a.1.total_cmp(b.1))
-            && cost < self.best_cost
-        {
+        let (mut lowest, mut cheaper) = (self.best_cost, None);
+        for (index, &cost) in costs.iter().enumerate() {
+            if cost < lowest && cost.is_finite() {
+                (lowest, cheaper) = (cost, Some(index));
+            }
+        }
+        if let Some(index) = cheaper {
             let mut best = std::mem::take(&mut self.best_x);
             self.candidate(index, &mut best);
-            (self.best_x, self.best_cost) = (best, cost);
+            (self.best_x, self.best_cost) = (best, lowest);
         }
         let mut costs = costs.to_vec();
         if self.method.repairs() {

@@ -20,6 +20,13 @@ clip_norm : float > 0, optional
     Largest norm of all gradients together, applied inside the step; `.grad` stays as it is.
 clip_value : float > 0, optional
     Largest absolute value of a gradient's element, after `clip_norm`.
+update_sign : float in [0, 1], optional
+    Share of the columns of each matrix (the second axis, presynaptic neurons) whose updates go the
+    other way, after rule and mask: curl descent with any rule (Ninou et al. 2025,
+    arXiv:2510.02765). Vectors keep their sign, and so does decay. The state "update_sign" holds -1
+    and 1.
+update_sign_seed : int
+    Seed of the choice of columns.
 on_nonfinite : {"propagate", "skip", "raise"}
     What a NaN or infinite gradient does; one policy for the whole optimizer.
 state_dtype : {"float32", "bfloat16", "int8"}

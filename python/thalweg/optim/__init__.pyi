@@ -20,6 +20,7 @@ from thalweg.optim.dalelangevin import DaleLangevin as DaleLangevin
 from thalweg.optim.diffgrad import DiffGrad as DiffGrad
 from thalweg.optim.drift import drift_regularized as drift_regularized
 from thalweg.optim.drift import drift_regularized_game as drift_regularized_game
+from thalweg.optim.egpm import EGPM as EGPM
 from thalweg.optim.exponentiatedgradient import ExponentiatedGradient as ExponentiatedGradient
 from thalweg.optim.fused_backward import fuse_backward as fuse_backward
 from thalweg.optim.fused_backward import unfuse_backward as unfuse_backward

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -26,6 +26,9 @@ class AdaptiveBraking(Optimizer):
         Strength of the brake, in [0, 2]; 0 is SGD with momentum.
     eps : float, default 1e-12
         Least product of the norms, > 0.
+    granularity : {"tensor", "filter"}, default "tensor"
+        What the angle is between: tensors, or filters, slices along the first axis; a tensor of
+        fewer than two axes is one filter.
     weight_decay : float, default 0.0
         Strength of the decay, >= 0; its form is coupled unless `decay` says otherwise.
     **engine
@@ -40,8 +43,8 @@ class AdaptiveBraking(Optimizer):
 
     Notes
     -----
-    `cos = <g, v> / max(|g| * |v|, eps)` over each tensor, `v = momentum * v + (1 - rho * cos) * g`,
-    `x -= lr * v`. Memory: one buffer, and a pass for three sums.
+    `cos = <g, v> / max(|g| * |v|, eps)` over each tensor or filter, `v = momentum * v + (1 - rho *
+    cos) * g`, `x -= lr * v`. Memory: one buffer, and a pass for three sums.
 
     References
     ----------
@@ -68,6 +71,7 @@ class AdaptiveBraking(Optimizer):
         momentum: float = 0.9,
         rho: float = 1.0,
         eps: float = 1e-12,
+        granularity: Literal["tensor", "filter"] = "tensor",
         weight_decay: float = 0.0,
         **engine: Unpack[EngineOptions],
     ) -> None:
@@ -78,6 +82,7 @@ class AdaptiveBraking(Optimizer):
                 "momentum": momentum,
                 "rho": rho,
                 "eps": eps,
+                "granularity": granularity,
                 "weight_decay": weight_decay,
             },
             engine,
@@ -93,10 +98,17 @@ class AdaptiveBraking(Optimizer):
         momentum: float,
         rho: float,
         eps: float,
+        granularity: str,
         **_: Any,
     ) -> tuple[Tensor, ...]:
         """Return the step to subtract and the new states, in plain torch."""
-        norms = g.double().norm() * v.double().norm()
-        cos = (g * v).double().sum() / norms.clamp(min=eps)
+        first = 1 if granularity == "filter" and g.dim() > 1 else 0
+        over = tuple(range(first, g.dim()))
+
+        def total(values: Tensor) -> Tensor:
+            return values.double().sum(over, keepdim=True)
+
+        norms = total(g.double() ** 2).sqrt() * total(v.double() ** 2).sqrt()
+        cos = total(g * v) / norms.clamp(min=eps)
         v = momentum * v + (1 - rho * cos).to(g.dtype) * g
         return lr * v, v

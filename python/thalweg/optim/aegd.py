@@ -31,6 +31,8 @@ class AEGD(Optimizer):
         One energy for each tensor, and the inverse metric 1, x (x > 0) or x**2.
     conserve_sum : bool, default False
         Keep the sum of each tensor, with a preconditioner.
+    momentum : float, default 0.0
+        How much of the last transformed gradient is kept, in [0, 1); without preconditioner.
     **engine
         Options of the engine, see `thalweg.optim`.
 
@@ -44,16 +46,18 @@ class AEGD(Optimizer):
     Notes
     -----
     With `s = sqrt(loss + c)`, where the energy `r` starts, and `d = g / (2 * s)`: `r /= 1 + 2 * lr
-    * d * d`, `x -= 2 * lr * r * d`. With a preconditioner T the energy is one number: `v = T * d`,
+    * d * d`, `x -= 2 * lr * r * d`. With momentum (AEGDM) `v = momentum * v + d` takes the place of
+    `d` in both. With a preconditioner T the energy is one number: `v = T * d`,
     `r /= 1 + 2 * lr * sum(v * v / T)`, `x -= 2 * lr * r * v`. A step needs a closure that returns
-    the loss. The rate can only shrink; `reset_energy()` starts anew. Memory: one buffer, or none
-    and a pass for sums.
+    the loss. The rate can only shrink; `reset_energy()` starts anew. Memory: one buffer, two with
+    momentum, or none and a pass for sums.
 
     References
     ----------
     Liu, Tian 2020, "AEGD: adaptive gradient descent with energy", arXiv:2010.05109.
     Liu, Nurbekyan, Tian, Yang 2023, "Adaptive preconditioned gradient descent with energy",
     arXiv:2310.06733.
+    Liu, Tian 2022, "An adaptive gradient method with energy and momentum", arXiv:2203.12191.
 
     Examples
     --------
@@ -80,6 +84,7 @@ class AEGD(Optimizer):
         weight_decay: float = 0.0,
         preconditioner: Literal["identity", "entropy", "log_barrier"] | None = None,
         conserve_sum: bool = False,
+        momentum: float = 0.0,
         **engine: Unpack[EngineOptions],
     ) -> None:
         super().__init__(
@@ -90,6 +95,7 @@ class AEGD(Optimizer):
                 "weight_decay": weight_decay,
                 "preconditioner": preconditioner,
                 "conserve_sum": conserve_sum,
+                "momentum": momentum,
             },
             engine,
         )
@@ -108,6 +114,7 @@ class AEGD(Optimizer):
         c: float,
         preconditioner: str | None,
         conserve_sum: bool,
+        momentum: float,
         loss: float | None,
         scalars: dict[str, Tensor],
         own_decay: dict[str, float],
@@ -118,9 +125,12 @@ class AEGD(Optimizer):
         s = math.sqrt(loss + c)
         if preconditioner is None:
             d = g / (2 * s) + own_decay.get("coupled", 0.0) * x
-            (r,) = states
+            r, *rest = states
+            if rest:
+                d = momentum * rest[0] + d
+                rest = [d]
             r = torch.where(r < 0, s, r) / (1 + 2 * lr * d * d)
-            return 2 * lr * r * d, r
+            return (2 * lr * r * d, r, *rest)
         scale = {"identity": torch.ones_like(x), "entropy": x, "log_barrier": x * x}
         weight = scale[preconditioner]
         total = weight.double().sum()

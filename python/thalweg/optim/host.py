@@ -51,7 +51,8 @@ class TorchHost:
             if kind == "normal":
                 self._fill_normal(values, value, int(group["seed"]), self.number(p))
             elif kind == "columns":
-                signs = column_signs(p.shape, value, int(group["seed"]), self.number(p))
+                seed = int(group["seed" if group["update_sign"] is None else "update_sign_seed"])
+                signs = column_signs(p.shape, value, seed, self.number(p))
                 real = _real(values)
                 shape = (*p.shape, 1) if p.is_complex() else p.shape
                 put(real, torch.from_numpy(signs).reshape(shape).expand(real.shape).to(real.device))

@@ -38,6 +38,8 @@ class EngineOptions(TypedDict, total=False):
     maximize: bool
     clip_norm: float | None
     clip_value: float | None
+    update_sign: float | None
+    update_sign_seed: int
     on_nonfinite: Literal["propagate", "skip", "raise"]
     state_dtype: Literal["float32", "bfloat16", "int8"]
     rounding: Literal["nearest", "stochastic", "kahan"]
@@ -384,6 +386,8 @@ def engine_defaults(rule: Rule) -> dict[str, Any]:
         "maximize": False,
         "clip_norm": None,
         "clip_value": None,
+        "update_sign": None,
+        "update_sign_seed": 0,
         "state_dtype": "float32",
         "rounding": "nearest",
         "foreach": None,

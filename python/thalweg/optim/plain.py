@@ -53,9 +53,10 @@ def step(optimizer: Optimizer, rows: list[Row], grad_scale: float) -> None:
         low = precision.is_random(group) or precision.is_split(p, group)
         if hasattr(p, "to_local") and low:
             raise NotImplementedError(
-                f"state_dtype={group['state_dtype']!r} with rounding={group['rounding']!r} takes "
-                f"no sharded parameter ({type(p).__name__}); keep state_dtype='float32' and "
-                "rounding='nearest'"
+                f"a step that looks at whole tensors (by its rule, clip_norm, mask='cautious', "
+                f"on_nonfinite or telemetry) of sharded parameters ({type(p).__name__}) with "
+                f"state_dtype={group['state_dtype']!r} and rounding={group['rounding']!r} is not "
+                "supported; keep state_dtype='float32' and rounding='nearest'"
             )
         check_shapes(optimizer, group, p)
     if optimizer.on_nonfinite != "propagate":
@@ -177,7 +178,7 @@ def _step_one(optimizer: Optimizer, row: Row, call: Call) -> tuple[float, ...] |
         x = x + _wide(state["compensation"])
     if traits["noise"] is not None:
         draws = np.empty(x.numel())
-        _core.optim_normal(draws, traits["noise"], host.number(p) << 40 | t)
+        _core.optim_noise(draws, traits["noise"], host.number(p) << 40 | t)
         context["noise"] = torch.from_numpy(draws).reshape(x.shape).to(x)
     weight_decay, decay = group["weight_decay"], group["decay"]
     context |= {
@@ -189,7 +190,8 @@ def _step_one(optimizer: Optimizer, row: Row, call: Call) -> tuple[float, ...] |
     }
     before = x.clone()
     states = [_load(state, name).to(x.dtype) for name in names]
-    u, *states = cls.reference(x, g, *states, **context)
+    signs = states[-1:] if group["update_sign"] is not None else []
+    u, *states = cls.reference(x, g, *states[: len(states) - len(signs)], **context)
     if group["mask"] == "cautious":
         agree = (u.sign() * g.sign()) > 0
         if group["mask_scale"] == "mean":
@@ -201,10 +203,12 @@ def _step_one(optimizer: Optimizer, row: Row, call: Call) -> tuple[float, ...] |
         u = g.sign() * u.abs()
     if cls.finish is not None:
         u = cls.finish(u.flatten(1), **context).reshape(u.shape)
+    for sign in signs:
+        u = u * sign
     x = _moved(cls, x, u, 0.0 if own else weight_decay, decay, context)
     number = host.number(p) if precision.is_random(group) else 0
     _round(target, x, group, state, number, clock)
-    for slot, (name, new) in enumerate(zip(names, states, strict=True), 1):
+    for slot, (name, new) in enumerate(zip(names, [*states, *signs], strict=True), 1):
         old = state[name]
         if precision.is_random(group) and old.dtype in (torch.uint8, torch.bfloat16):
             key = precision.dither(number, slot, clock)

@@ -6,6 +6,7 @@ follow the order of memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from thalweg import _core
+from thalweg.optim.whole import is_distributed
 
 BLOCK = 256
 FORMATS = {"bfloat16": torch.bfloat16, "int8": torch.uint8}
@@ -62,6 +64,11 @@ def dequantize(state: Tensor, scale: Tensor | None = None) -> Tensor:
     """
     if state.dtype != torch.uint8:
         return state.float()
+    if scale is not None and is_distributed(state):
+        values = torch.zeros_like(state, dtype=torch.float32)
+        codes = state.to_local()
+        _shard(values).copy_(dequantize(codes, local_scale(scale, codes)))
+        return values
     if scale is None or scale.numel() != -(-state.numel() // BLOCK):
         raise ValueError(
             f"scale must be a tensor of {-(-state.numel() // BLOCK)} numbers, got "
@@ -115,6 +122,12 @@ def stored(name: str, values: Tensor, p: Tensor, group: dict[str, Any]) -> dict[
     if kind == torch.bfloat16:
         return {name: torch.empty_like(like, dtype=kind).copy_(real)}
     dense = torch.empty_like(like, dtype=torch.float32).copy_(real)
+    if is_distributed(dense):
+        new = empty(name, p, group)
+        codes, scale = quantize(dense.to_local())
+        _shard(new[name]).copy_(codes)
+        local_scale(new[scale_name(name)], codes).copy_(scale)
+        return new
     codes, scale = quantize(dense)
     return {name: codes, scale_name(name): scale}
 
@@ -124,9 +137,36 @@ def empty(name: str, p: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
     kind = FORMATS[group["state_dtype"]]
     new = {name: torch.zeros_like(layout(p), dtype=kind, requires_grad=False)}
     if kind == torch.uint8:
-        count = -(-new[name].numel() // BLOCK)
-        new[scale_name(name)] = torch.zeros(count, device=p.device)
+        new[scale_name(name)] = _scales(new[name])
     return new
+
+
+def _scales(codes: Tensor) -> Tensor:
+    """Return scales of zeros for codes.
+
+    Blocks of distributed codes lie within a shard, so the scales are a row a shard, as long as the
+    longest shard needs: a checkpoint of another number of processes then has another shape.
+    """
+    if not is_distributed(codes):
+        return torch.zeros(-(-codes.numel() // BLOCK), device=codes.device)
+    from torch.distributed.tensor import DTensor, Replicate, Shard
+
+    mesh, sizes = codes.device_mesh, list(codes.shape)
+    for axis, placement in enumerate(codes.placements):
+        if isinstance(placement, Shard):
+            sizes[placement.dim] = -(-sizes[placement.dim] // mesh.size(axis))
+    local = torch.zeros(1, -(-math.prod(sizes) // BLOCK), device=codes.to_local().device)
+    placements = [Shard(0) if isinstance(p, Shard) else Replicate() for p in codes.placements]
+    return DTensor.from_local(local, mesh, placements, run_check=False)
+
+
+def local_scale(scale: Tensor, codes: Tensor) -> Tensor:
+    """Return the part of distributed scales that belongs to the codes of this process."""
+    return _shard(scale).view(-1)[: -(-codes.numel() // BLOCK)]
+
+
+def _shard(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if is_distributed(tensor) else tensor
 
 
 def load(

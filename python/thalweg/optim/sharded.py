@@ -1,8 +1,9 @@
 """DTensor parameters, as `fully_shard` and `distribute_tensor` make them.
 
 Rules that look at one coordinate at a time run natively on the shard that this process holds, empty
-or not, without communication. What looks at a whole tensor runs in plain torch on the gathered
-tensors, the same on every process, and each keeps its shard.
+or not, without communication; their state may be of low precision, with blocks and random words of
+each shard alone. What looks at a whole tensor runs in plain torch on the gathered tensors, the same
+on every process, and each keeps its shard.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ def step(optimizer: Optimizer, groups: Groups, scale: float) -> bool:
         whole = not _core.optim_traits(group["rule"], group)["pointwise"]
         if whole or group["mask"] == "cautious" or group["clip_norm"] is not None:
             return False
-        if any(precision.is_random(group) or precision.is_split(p, group) for p in params):
+        low = [p for p in params if precision.is_random(group) or precision.is_split(p, group)]
+        if any(p.is_complex() for p in low):
             return False
         rows += [
             Row(group, p, local(p), _gradient(p, p.grad)) for p in params if p.grad is not None

@@ -13,6 +13,7 @@ from torch import Tensor
 from thalweg import _core
 from thalweg._registry import rules
 from thalweg.optim import precision
+from thalweg.optim.whole import is_distributed
 
 if TYPE_CHECKING:
     from thalweg.optim.optimizer import Optimizer
@@ -57,9 +58,14 @@ def native_step(
         if missing:
             kept.update(host.init(row.p, missing, group))
             fresh.append((row.p, kept))
-        state[row.target] = {
+        entry = {
             key: local(value) if isinstance(value, Tensor) else value for key, value in kept.items()
         }
+        for name, value in kept.items():
+            beside = precision.scale_name(name)
+            if beside in kept and is_distributed(value):
+                entry[beside] = precision.local_scale(kept[beside], entry[name])
+        state[row.target] = entry
         if not groups or groups[-1][1] is not group:
             groups.append((rule, group, [], []))
         groups[-1][2].append(row.target)

@@ -2,9 +2,10 @@
 
 One class a rule, with the hyperparameters of its namesake in `thalweg.optim` and the same options
 of the engine (`weight_decay`, `decay`, `mask`, `mask_scale`, `maximize`, `clip_norm`, `clip_value`,
-`on_nonfinite`), and `state_dtype="bfloat16"` or `"int8"`. numpy has no bfloat16, so such state is
-an array of uint16, the upper halves of float32; `dequantize` reads either. `step` takes the loss
-for the rules that ask for it, `eval` and `train` take the parameters.
+`update_sign`, `update_sign_seed`, `on_nonfinite`), and `state_dtype="bfloat16"` or `"int8"`. numpy
+has no bfloat16, so such state is an array of uint16, the upper halves of float32; `dequantize`
+reads either. `step` takes the loss for the rules that ask for it, `eval` and `train` take the
+parameters.
 
 Besides, methods that take functions for gradients, or several values: `GradientSliding`,
 `ModelBased` and `ProxyProx`, as in `thalweg.optim`; and `GinzburgLandau`, which needs no gradient.

@@ -22,6 +22,8 @@ class SGD(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -41,6 +43,8 @@ class Adam(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -60,6 +64,8 @@ class AdamW(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -78,6 +84,8 @@ class Adamax(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -95,6 +103,8 @@ class Lion(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -114,6 +124,8 @@ class DiffGrad(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -135,6 +147,8 @@ class AdEMAMix(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -155,6 +169,8 @@ class Grams(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -175,6 +191,8 @@ class Gravity(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -193,6 +211,8 @@ class AdaMomentum(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -211,6 +231,8 @@ class AdaBelief(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -233,6 +255,8 @@ class Muon(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -252,6 +276,8 @@ class NAdam(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -270,6 +296,8 @@ class RAdam(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -289,6 +317,8 @@ class Adagrad(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -307,6 +337,8 @@ class Adadelta(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -327,6 +359,8 @@ class RMSprop(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -349,6 +383,8 @@ class ScheduleFreeAdamW(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -370,6 +406,8 @@ class CLASSP(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -381,6 +419,7 @@ class AEGD(Rule):
         c: float = ...,
         preconditioner: float | None = ...,
         conserve_sum: bool = ...,
+        momentum: float = ...,
         *,
         weight_decay: float = ...,
         decay: str = ...,
@@ -389,6 +428,8 @@ class AEGD(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -414,6 +455,8 @@ class ExponentiatedGradient(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -436,6 +479,8 @@ class DaleLangevin(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -458,6 +503,8 @@ class OptimisticAMSGrad(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -469,6 +516,7 @@ class AdaptiveBraking(Rule):
         momentum: float = ...,
         rho: float = ...,
         eps: float = ...,
+        granularity: str = ...,
         *,
         weight_decay: float = ...,
         decay: str = ...,
@@ -477,6 +525,8 @@ class AdaptiveBraking(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -497,6 +547,8 @@ class RandomScalingSGD(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -517,6 +569,8 @@ class TripleMomentum(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -536,6 +590,8 @@ class AcceleratedSGD(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -553,6 +609,8 @@ class NormalizedGD(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -572,6 +630,8 @@ class CurlSGD(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...
@@ -597,6 +657,29 @@ class SGLD(Rule):
         maximize: bool = ...,
         clip_norm: float | None = ...,
         clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
+        on_nonfinite: str = ...,
+        state_dtype: str = ...,
+    ) -> None: ...
+
+class EGPM(Rule):
+    def __init__(
+        self,
+        lr: float = ...,
+        total: float | None = ...,
+        scale: float = ...,
+        max_log_step: float = ...,
+        *,
+        weight_decay: float = ...,
+        decay: str = ...,
+        mask: str | None = ...,
+        mask_scale: str = ...,
+        maximize: bool = ...,
+        clip_norm: float | None = ...,
+        clip_value: float | None = ...,
+        update_sign: float | None = ...,
+        update_sign_seed: int = ...,
         on_nonfinite: str = ...,
         state_dtype: str = ...,
     ) -> None: ...

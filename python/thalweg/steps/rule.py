@@ -208,12 +208,13 @@ class _Host:
             state[name] = np.full_like(like, value if kind == "constant" else 0.0, dtype=dtype)
             if kind in ("normal", "columns"):
                 number = next(n for n, other in enumerate(self.params) if other is param)
-                seed = int(hyper["seed"])
                 if kind == "columns":
+                    own = hyper.get("update_sign") is None
+                    seed = int(hyper["seed" if own else "update_sign_seed"])
                     state[name][...] = column_signs(param.shape, value, seed, number)
                 else:
                     draws = np.empty(param.size)
-                    _core.optim_normal(draws, seed, number)
+                    _core.optim_normal(draws, int(hyper["seed"]), number)
                     state[name][...] = (draws * value).reshape(param.shape)
             if hyper["state_dtype"] != "float32":
                 state.update(precision.stored(name, state[name], hyper["state_dtype"]))
@@ -282,6 +283,8 @@ def make(entry: Entry) -> type[Rule]:
         "maximize": False,
         "clip_norm": None,
         "clip_value": None,
+        "update_sign": None,
+        "update_sign_seed": 0,
         "on_nonfinite": "propagate",
         "state_dtype": "float32",
     }

@@ -21,6 +21,7 @@ use crate::engine::{Error, Result};
 use crate::gpu::Device;
 use crate::optim::modifiers::OnNonfinite;
 use crate::optim::precision::Precision;
+use crate::optim::rule::Scope;
 use crate::optim::{Group, Options, Report};
 use std::sync::Arc;
 
@@ -66,12 +67,14 @@ impl Steps {
     ///
     /// # Errors
     /// [`Error::Value`] for a tensor that is too large or, with a matrix rule, no matrix;
-    /// [`Error::Memory`] or [`Error::Device`].
+    /// [`Error::Unsupported`] for sums over filters and signs of updates; [`Error::Memory`] or
+    /// [`Error::Device`].
     pub fn new(device: Arc<Device>, groups: Vec<Members>) -> Result<Self> {
         let (mut banks, mut tensors, mut counted) = (vec![], vec![], vec![]);
         for (number, Members { group, precision, tensors: members }) in
             groups.into_iter().enumerate()
         {
+            supported(&group)?;
             let scalars: Vec<f64> =
                 group.rule.scalars().iter().flat_map(|s| vec![s.start; s.len]).collect();
             for (place, &(len, shape)) in members.iter().enumerate() {
@@ -120,8 +123,9 @@ impl Steps {
     /// Replaces rule and modifiers of a group.
     ///
     /// # Errors
-    /// [`Error::Value`] if the states would be others.
+    /// [`Error::Value`] if the states would be others, [`Error::Unsupported`] as [`Steps::new`].
     pub fn set_group(&mut self, number: usize, group: Group) -> Result<()> {
+        supported(&group)?;
         let bank = &mut self.banks[number];
         let names = |group: &Group| -> Vec<&str> {
             group.rule.states().iter().map(|state| state.name).collect()
@@ -201,4 +205,16 @@ impl Steps {
         self.advance(active, options, report.grad_norm)?;
         Ok(report)
     }
+}
+
+/// Whether all of it runs on a device.
+fn supported(group: &Group) -> Result<()> {
+    let what = if group.rule.scope() == Scope::Filter {
+        format!("{} with sums over the filters of a tensor, on a device,", group.rule.info().class)
+    } else if group.modifiers.update_sign.is_some() {
+        "update_sign on a device".into()
+    } else {
+        return Ok(());
+    };
+    Err(Error::Unsupported { what, fix: "step on the host, with thalweg.steps".into() })
 }

@@ -33,13 +33,16 @@ impl Batches {
     }
 
     /// Particles of the open batch.
-    pub fn particles(&self) -> impl ExactSizeIterator<Item = usize> {
-        (0..self.batch.len()).map(|k| self.particle(k))
+    pub fn particles(&self) -> Vec<usize> {
+        if self.whole() {
+            return (0..self.count).collect();
+        }
+        (0..self.batch.len()).map(|k| self.particle(k)).collect()
     }
 
     /// The `k`-th of them; a state from elsewhere may hold any number.
     pub fn particle(&self, k: usize) -> usize {
-        (self.batch[k] as usize).min(self.count - 1)
+        if self.whole() { k } else { (self.batch[k] as usize).min(self.count - 1) }
     }
 
     /// Opens the next batch.

@@ -15,20 +15,26 @@ const HALVINGS: usize = 60;
 
 /// exp(-e), shifted so that the largest is 1; false where none is finite.
 pub fn exponentials(exponents: &mut [f64]) -> bool {
-    struct Exponentials<'a>(&'a mut [f64], f64);
+    struct Exponentials<'a>(&'a mut [f64]);
     impl Kernel for Exponentials<'_> {
-        type Output = ();
+        type Output = bool;
         #[inline(always)]
-        fn run(self) {
-            self.0.iter_mut().for_each(|e| *e = Float::exp(self.1 - *e));
+        fn run(self) -> bool {
+            let mut lows = [f64::INFINITY; 8];
+            let (eights, rest) = self.0.as_chunks::<8>();
+            for eight in eights {
+                for l in 0..8 {
+                    lows[l] = if eight[l] < lows[l] { eight[l] } else { lows[l] };
+                }
+            }
+            let low = lows.iter().chain(rest).copied().fold(f64::INFINITY, f64::min);
+            if low.is_finite() {
+                self.0.iter_mut().for_each(|e| *e = Float::exp(low - *e));
+            }
+            low.is_finite()
         }
     }
-    let low = exponents.iter().copied().fold(f64::INFINITY, f64::min);
-    if !low.is_finite() {
-        return false;
-    }
-    simd::dispatch(Exponentials(exponents, low));
-    true
+    simd::dispatch(Exponentials(exponents))
 }
 
 /// Weights of sum 1, in proportion to exp(-e); false where none is finite.

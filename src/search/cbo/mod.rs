@@ -28,6 +28,7 @@ use super::setting::Setting;
 use crate::engine::{Result, threads};
 use batches::Batches;
 use settings::Settings;
+use std::borrow::Cow;
 
 mod batches;
 mod consensus;
@@ -97,7 +98,7 @@ impl Cbo {
     fn moving(&self) -> Vec<usize> {
         match self.set.move_all {
             true => (0..self.set.population).collect(),
-            false => self.batches.particles().collect(),
+            false => self.batches.particles(),
         }
     }
 
@@ -109,7 +110,7 @@ impl Cbo {
 
     /// Takes the costs of the batch.
     fn note(&mut self, costs: &[f64]) {
-        for (i, &cost) in self.batches.particles().zip(costs) {
+        for (i, &cost) in self.batches.particles().into_iter().zip(costs) {
             if self.set.memory.is_none() {
                 self.costs[i] = cost;
             } else if cost < self.costs[i] {
@@ -119,25 +120,34 @@ impl Cbo {
         }
     }
 
+    /// Costs of the batch.
+    fn batch_costs(&self) -> Cow<'_, [f64]> {
+        match self.batches.whole() {
+            true => Cow::Borrowed(&self.costs),
+            false => self.batches.particles().into_iter().map(|i| self.costs[i]).collect(),
+        }
+    }
+
     /// Weights of the batch; none without a finite cost.
-    fn weights(&self) -> Option<Vec<f64>> {
-        let alpha = self.control[ALPHA];
-        let mut out: Vec<f64> = self.batches.particles().map(|i| alpha * self.costs[i]).collect();
+    fn weights(&self, costs: &[f64]) -> Option<Vec<f64>> {
+        let mut out: Vec<f64> = costs.iter().map(|cost| self.control[ALPHA] * cost).collect();
         consensus::weigh(&mut out).then_some(out)
     }
 
     /// Finds the consensus; false without a finite cost.
     fn agree(&mut self) -> bool {
-        let costs: Vec<f64> = self.batches.particles().map(|i| self.costs[i]).collect();
-        if costs.iter().all(|cost| !cost.is_finite()) {
-            return false;
-        }
         if let Some(share) = self.set.ess {
+            let costs = self.batch_costs();
+            if costs.iter().all(|cost| !cost.is_finite()) {
+                return false;
+            }
             self.control[ALPHA] = consensus::effective_alpha(&costs, share, self.set.alpha_max);
         }
         let mut out = std::mem::take(&mut self.consensus);
-        let rows: Vec<&[f64]> = self.batches.particles().map(|i| self.site(i)).collect();
-        let agreed = match (self.set.kappa, self.weights()) {
+        let costs = self.batch_costs();
+        let rows: Vec<&[f64]> =
+            self.batches.particles().into_iter().map(|i| self.site(i)).collect();
+        let agreed = match (self.set.kappa, self.weights(&costs)) {
             (None, Some(weights)) => {
                 consensus::mean(&rows, &weights, &mut out);
                 true

@@ -1,7 +1,7 @@
 //! The move of a step: drift, noise, personal bests, bounds.
 
 use super::settings::{Correction, Noise};
-use super::shift::{Adam, Shift};
+use super::shift::{self, Adam, Shift};
 use super::{ALPHA, Cbo};
 use crate::engine::gemm::{Matrix, gemm};
 use crate::engine::threads;
@@ -9,18 +9,23 @@ use crate::search::ask_tell::{Point, Purpose, cheapest, stream};
 
 /// Numbers that are moved at once, about, so that they stay in the cache, and how often a task does
 /// that: less is not worth waking a thread.
-const BLOCK: usize = 4096;
-const BLOCKS: usize = 16;
+const BLOCK: usize = 2048;
+const BLOCKS: usize = 32;
+/// Particles of fewer dimensions are moved several as one.
+const SHORT: usize = 64;
 
 impl Cbo {
     /// Moves the particles and opens the next step; `told` are the costs at their consensus, where a
     /// correction asked them.
     pub(super) fn shift(&mut self, at: &mut Point, told: &[f64]) {
         let (dim, moving) = (self.dim, self.moving());
-        let factors: Vec<f64> = (0..)
-            .zip(&moving)
-            .map(|(k, &i)| self.factor(i, told.get(k).or(told.first()).copied()))
-            .collect();
+        let factors: Vec<f64> = match self.set.correction {
+            None => vec![1.0; moving.len()],
+            Some(_) => (0..)
+                .zip(&moving)
+                .map(|(k, &i)| self.factor(i, told.get(k).or(told.first()).copied()))
+                .collect(),
+        };
         match self.set.kappa {
             None => at.x.copy_from_slice(&self.consensus),
             Some(_) => at.x.copy_from_slice(self.site(cheapest(&self.costs))),
@@ -34,11 +39,23 @@ impl Cbo {
             false => moving.iter().flat_map(|&i| self.particles.row(i)).copied().collect(),
         };
         let (this, point, rows) = (&*self, &*at, (BLOCK / dim).max(1));
+        // Where all move alike, row by row or several in one makes no difference.
+        let alike = this.set.kappa.is_none() && this.set.correction.is_none();
+        let together =
+            if alike && towards.noise != Noise::Isotropic { (SHORT / dim).max(1) } else { 1 };
+        let targets = if together > 1 { this.consensus.repeat(together) } else { Vec::new() };
         threads::for_each_chunk(&mut moved, BLOCKS * rows * dim, |task, moved| {
+            let mut z = vec![0.0; moved.len().min(rows * dim)];
             for (block, moved) in moved.chunks_mut(rows * dim).enumerate() {
                 let first = (task * BLOCKS + block) * rows;
-                let z = this.draw(point, first, moved.len(), &roots);
-                towards.apply(moved, dim, |k| this.target(first + k), |k| factors[first + k], &z);
+                let z = &mut z[..moved.len()];
+                this.draw(point, first, &roots, z);
+                let most = moved.len() - moved.len() % targets.len().max(1);
+                let (many, few) = moved.split_at_mut(if together > 1 { most } else { 0 });
+                towards.apply(many, together * dim, |_| &targets, |_| 1.0, z);
+                let begin = first + many.len() / dim;
+                let z = &z[many.len()..];
+                towards.apply(few, dim, |k| this.target(begin + k), |k| factors[begin + k], z);
                 if let Some(adam) = adam {
                     for (k, x) in (first..).zip(moved.chunks_exact_mut(dim)) {
                         let moments = &moments[2 * k * dim..][..2 * dim];
@@ -51,7 +68,7 @@ impl Cbo {
                     point.rng.fill_noise(key, first * dim, &mut z);
                     back.apply(moved, dim, |k| this.site(moving[first + k]), |_| 1.0, &z);
                 }
-                if point.bounds.is_some() || !moved.iter().all(|x| x.is_finite()) {
+                if point.bounds.is_some() || !shift::finite(moved) {
                     for (k, x) in (first..).zip(moved.chunks_exact_mut(dim)) {
                         point.admit(point.number(this.set.population + k), x);
                     }
@@ -117,9 +134,9 @@ impl Cbo {
         if self.set.noise != Noise::Covariance {
             return Vec::new();
         }
-        let (dim, weights) = (self.dim, self.weights().unwrap_or_default());
+        let (dim, weights) = (self.dim, self.weights(&self.batch_costs()).unwrap_or_default());
         let mut out = Vec::with_capacity(weights.len() * dim);
-        for ((k, i), w) in self.batches.particles().enumerate().zip(&weights) {
+        for ((k, i), w) in self.batches.particles().into_iter().enumerate().zip(&weights) {
             let scale = w.sqrt() * factors[if self.set.move_all { i } else { k }];
             let pairs = self.particles.row(i).iter().zip(self.target(0));
             out.extend(pairs.map(|(x, c)| scale * (x - c)));
@@ -127,19 +144,16 @@ impl Cbo {
         out
     }
 
-    /// Noise of `len` numbers from the `first`-th particle that moves on.
-    fn draw(&self, at: &Point, first: usize, len: usize, roots: &[f64]) -> Vec<f64> {
+    /// Noise from the `first`-th particle that moves on.
+    fn draw(&self, at: &Point, first: usize, roots: &[f64], out: &mut [f64]) {
         let key = stream(Purpose::Candidates, at.number(0));
-        let mut out = vec![0.0; len];
         if self.set.noise != Noise::Covariance {
-            at.rng.fill_noise(key, first * self.dim, &mut out);
-            return out;
+            return at.rng.fill_noise(key, first * self.dim, out);
         }
-        let (rows, batch) = (len / self.dim, roots.len() / self.dim);
+        let (rows, batch) = (out.len() / self.dim, roots.len() / self.dim);
         let mut z = vec![0.0; rows * batch];
         at.rng.fill_noise(key, first * batch, &mut z);
         let (z, roots) = (Matrix::new(&z, rows, batch), Matrix::new(roots, batch, self.dim));
-        gemm(1.0, z, roots, 0.0, &mut out);
-        out
+        gemm(1.0, z, roots, 0.0, out);
     }
 }

@@ -71,6 +71,20 @@ impl<'a, T: Fn(usize) -> &'a [f64], F: Fn(usize) -> f64> Kernel for Apply<'_, T,
     }
 }
 
+/// Whether no number is NaN or infinite.
+pub fn finite(x: &[f64]) -> bool {
+    struct Finite<'a>(&'a [f64]);
+    impl Kernel for Finite<'_> {
+        type Output = bool;
+        #[inline(always)]
+        fn run(self) -> bool {
+            // Without a branch, unlike `all`, so that it vectorises.
+            self.0.iter().fold(true, |finite, x| finite & x.is_finite())
+        }
+    }
+    simd::dispatch(Finite(x))
+}
+
 /// Exponential means of drift and squared drift, and the step they make (Adam).
 #[derive(Debug, Clone, Copy)]
 pub struct Adam {

@@ -274,6 +274,114 @@ def fsdp_state_is_sharded_alike(rank, world, folder):
                 assert value.to_local().shape == p.to_local().shape
 
 
+LOW = {
+    "bfloat16": lambda p: optim.AdamW(p, lr=0.05, state_dtype="bfloat16"),
+    "int8": lambda p: optim.AdamW(p, lr=0.05, state_dtype="int8"),
+    "int8 AEGD": lambda p: optim.AEGD(p, lr=0.05, momentum=0.5, state_dtype="int8"),
+    "stochastic": lambda p: optim.SGD(p, lr=0.05, momentum=0.9, rounding="stochastic"),
+    "kahan": lambda p: optim.Lion(p, lr=0.01, rounding="kahan", state_dtype="int8"),
+}
+
+
+def _wide_network(dtype):
+    """Shards of more than one block of codes, and rows that fill none."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 131), nn.Tanh(), nn.Linear(131, 7), nn.Linear(7, 1)).to(dtype)
+
+
+def _train_low(net, optimizer, steps, rank=0, world=1, first=0):
+    dtype = next(net.parameters()).dtype
+    for k in range(first, first + steps):
+        optimizer.zero_grad()
+        value = loss(net, batch(k, dtype)[rank::world])
+        value.backward()
+        optimizer.step(lambda: 1.0)
+
+
+def _sharded_low(dtype):
+    net = _wide_network(dtype)
+    fully_shard(net)
+    return net
+
+
+def _apart(ours, theirs):
+    pairs = zip(ours, theirs, strict=True)
+    return sum(float((p - q).float().square().sum()) for p, q in pairs)
+
+
+def fsdp_keeps_state_of_low_precision(rank, world, folder):
+    for name, make in LOW.items():
+        dtype = torch.bfloat16 if name in ("stochastic", "kahan") else torch.float32
+        net, other = _sharded_low(dtype), _wide_network(dtype)
+        optimizer, reference = make(net.parameters()), make(other.parameters())
+        _train_low(net, optimizer, 6, rank, world)
+        _train_low(other, reference, 6)
+        for p, q in zip(net.parameters(), other.parameters(), strict=True):
+            assert set(optimizer.state[p]) == set(reference.state[q])
+            local = p.to_local()
+            for key, value in optimizer.state[p].items():
+                if key == "step":
+                    continue
+                assert isinstance(value, DTensor), (name, key)
+                assert value.dtype == reference.state[q][key].dtype, (name, key)
+                if not key.endswith("_scale"):
+                    assert value.to_local().shape == local.shape, (name, key)
+                    continue
+                assert value.shape[0] == world
+                assert value.to_local().numel() >= -(-local.numel() // 256)
+        # Random words differ from those of one process, by less than a percent of what moved.
+        moved = _apart(_wide_network(dtype).parameters(), other.parameters())
+        apart = _apart(whole(net), other.parameters())
+        assert moved > 0.01
+        assert apart < 0.05 * moved, (name, apart, moved)
+
+
+def fsdp_low_precision_round_trip(rank, world, folder):
+    for name, make in LOW.items():
+        if "AEGD" in name:
+            continue  # its state is made by a step with a loss
+        dtype = torch.bfloat16 if name in ("stochastic", "kahan") else torch.float32
+        net = _sharded_low(dtype)
+        optimizer = make(net.parameters())
+        _train_low(net, optimizer, 2, rank, world)
+        saved = copy.deepcopy(get_optimizer_state_dict(net, optimizer))
+        twin = _sharded_low(dtype)
+        set_model_state_dict(twin, copy.deepcopy(get_model_state_dict(net)))
+        fresh = make(twin.parameters())
+        set_optimizer_state_dict(twin, fresh, saved)
+        for each, mine in ((optimizer, net), (fresh, twin)):
+            _train_low(mine, each, 2, rank, world, first=2)
+        assert_close(whole(net), whole(twin), tolerance=0.0)
+        # Into float32, exactly what the codes stand for.
+        if dtype == torch.float32:
+            wide = optim.AdamW(twin.parameters(), lr=0.05)
+            wide.load_state_dict(copy.deepcopy(fresh.state_dict()))
+            for p in twin.parameters():
+                state = fresh.state[p]
+                for key in ("exp_avg", "exp_avg_sq"):
+                    found = wide.state[p][key]
+                    assert found.dtype == torch.float32
+                    value = optim.dequantize(state[key], state.get(f"{key}_scale"))
+                    assert torch.equal(_local(found), _local(value)), (name, key)
+            back = make(twin.parameters())
+            back.load_state_dict(copy.deepcopy(wide.state_dict()))
+            for p in twin.parameters():
+                for key in ("exp_avg", "exp_avg_sq"):
+                    state = back.state[p]
+                    value = optim.dequantize(state[key], state.get(f"{key}_scale"))
+                    assert torch.equal(_local(value), _local(wide.state[p][key])), (name, key)
+
+
+def fsdp_refuses_low_precision_of_whole_tensors(rank, world, folder):
+    net = _sharded_low(torch.float32)
+    optimizer = optim.AdamW(net.parameters(), state_dtype="int8", clip_norm=1.0)
+    before = [p.clone() for p in whole(net)]
+    loss(net, batch(0)[rank::world]).backward()
+    with pytest.raises(NotImplementedError, match="looks at whole tensors"):
+        optimizer.step()
+    assert_close(whole(net), before, tolerance=0.0)
+
+
 def fsdp_clips_by_the_norm_of_all(rank, world, folder):
     net, other = sharded(), network()
     loss(net, batch(0)[rank::world]).backward()
@@ -365,6 +473,15 @@ def dcp_saves(rank, world, folder):
         train(net, optimizer, 3, rank, world)
         model, state = get_model_state_dict(net), get_optimizer_state_dict(net, optimizer)
         save({"model": model, "optimizer": state}, checkpoint_id=folder / name)
+    for name in ("bfloat16", "int8"):
+        net = _sharded_low(torch.float32)
+        optimizer = LOW[name](net.parameters())
+        _train_low(net, optimizer, 3, rank, world)
+        state = get_optimizer_state_dict(net, optimizer)
+        save({"optimizer": state}, checkpoint_id=folder / name)
+        everything = get_optimizer_state_dict(net, optimizer, options=OPTIONS["full"])
+        if rank == 0:
+            torch.save(everything["state"], folder / f"{name}.pt")
 
 
 # Three processes
@@ -372,6 +489,7 @@ def dcp_saves(rank, world, folder):
 
 def dcp_loads(rank, world, folder):
     from torch.distributed.checkpoint import load
+    from torch.distributed.checkpoint.api import CheckpointException
 
     for name in SAVED:
         net = sharded()
@@ -395,6 +513,23 @@ def dcp_loads(rank, world, folder):
         train(net, optimizer, 2, rank, world, first=3)
         train(other, reference, 2, first=3)
         assert_close(whole(net), other.parameters())
+    for name in ("bfloat16", "int8"):
+        net = _sharded_low(torch.float32)
+        optimizer = LOW[name](net.parameters())
+        state = {"optimizer": get_optimizer_state_dict(net, optimizer)}
+        if name == "int8":
+            # Blocks of two shards are not those of three: refused, not mixed up.
+            with pytest.raises(CheckpointException, match=r"(?i)size mismatch"):
+                load(state, checkpoint_id=folder / name)
+            continue
+        load(state, checkpoint_id=folder / name)
+        set_optimizer_state_dict(net, optimizer, state["optimizer"])
+        saved = torch.load(folder / f"{name}.pt")
+        found = get_optimizer_state_dict(net, optimizer, options=OPTIONS["full"])["state"]
+        assert set(found) == set(saved)
+        for p, entry in saved.items():
+            for key, value in entry.items():
+                assert torch.equal(found[p][key], value), (p, key)
 
 
 SCENARIOS = {
@@ -410,6 +545,9 @@ SCENARIOS = {
         fsdp_is_one_process,
         fsdp_steps_shards_natively,
         fsdp_state_is_sharded_alike,
+        fsdp_keeps_state_of_low_precision,
+        fsdp_low_precision_round_trip,
+        fsdp_refuses_low_precision_of_whole_tensors,
         fsdp_clips_by_the_norm_of_all,
         fsdp_skips_together,
         fused_backward_refuses,

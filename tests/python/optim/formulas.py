@@ -24,7 +24,7 @@ def _state(s, name, x, start=0.0):
 
 def _normal(x, h, t):
     draws = np.empty(x.size)
-    _core.optim_normal(draws, int(h["seed"]), h["number"] << 40 | t)
+    _core.optim_noise(draws, int(h["seed"]), h["number"] << 40 | t)
     return draws.reshape(x.shape)
 
 
@@ -117,6 +117,8 @@ def aegd(x, g, s, t, h):
     lr, root = h["lr"], math.sqrt(LOSS + h["c"])
     if h["preconditioner"] is None:
         d = g / (2 * root) + h["own"].get("coupled", 0.0) * x
+        if h["momentum"]:
+            d = s["momentum_buffer"] = h["momentum"] * _state(s, "momentum_buffer", x) + d
         old = _state(s, "energy", x, -1.0)
         r = s["energy"] = np.where(old < 0, root, old) / (1 + 2 * lr * d**2)
         return 2 * lr * r * d
@@ -198,10 +200,32 @@ def _predict(seen, n, h):
 
 def adaptivebraking(x, g, s, t, h):
     v = _state(s, "momentum_buffer", x)
-    norms = np.linalg.norm(g) * np.linalg.norm(v)
-    cos = (g * v).sum() / max(norms, h["eps"])
-    s["momentum_buffer"] = h["momentum"] * v + (1 - h["rho"] * cos) * g
+    s["momentum_buffer"] = np.empty_like(x)
+    for at in _filters(x, h["granularity"] == "filter"):
+        norms = np.linalg.norm(g[at]) * np.linalg.norm(v[at])
+        cos = (g[at] * v[at]).sum() / max(norms, h["eps"])
+        s["momentum_buffer"][at] = h["momentum"] * v[at] + (1 - h["rho"] * cos) * g[at]
     return h["lr"] * s["momentum_buffer"]
+
+
+def _filters(x, each):
+    return range(len(x)) if each and x.ndim > 1 else [...]
+
+
+def egpm(x, g, s, t, h):
+    """The pair as published, recovered from the difference and the product."""
+    b = _state(s, "root", x, h["scale"]) if h["total"] is not None else h["scale"]
+    p = (x + np.sqrt(x**2 + 4 * b**2)) / 2
+    q = (-x + np.sqrt(x**2 + 4 * b**2)) / 2
+    old = p, q
+    exponent = np.clip(h["lr"] * g, -h["max_log_step"], h["max_log_step"])
+    p, q = p * np.exp(-exponent), q * np.exp(exponent)
+    if h["total"] is not None:
+        for at in _filters(x, True):
+            factor = h["total"] / (p[at].sum() + q[at].sum())
+            p[at], q[at] = factor * p[at], factor * q[at]
+        s["root"] = np.sqrt(p * q)
+    return (old[0] - p) - (old[1] - q)
 
 
 def randomscalingsgd(x, g, s, t, h):
@@ -309,6 +333,7 @@ FORMULAS = {
         normalizedgd,
         curlsgd,
         sgld,
+        egpm,
     )
 }
 

@@ -31,6 +31,8 @@ def step(rule, params, grads, states, t, h, rounded=lambda x: x):
         u = _masked(ORACLES[rule](x, g, states[index], t, {**h, "number": index}), g, h)
         if rule == "muon":
             u = orthogonal(u, h)
+        if h.get("update_sign") is not None:
+            u = u * states[index]["update_sign"]
         params[index] = rounded(_moved(rule, x, u, strength, h))
 
 

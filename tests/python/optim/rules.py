@@ -72,9 +72,9 @@ class Case:
         return "-".join([self.rule, *(f"{k}={v}" for k, v in self.options.items())])
 
 
-SUMS = ("muon", "adaptivebraking", "optimisticamsgrad", "normalizedgd")
+SUMS = ("muon", "adaptivebraking", "optimisticamsgrad", "normalizedgd", "egpm")
 ENERGIES = ("identity", "entropy", "log_barrier")
-STATELESS = ("sgd", "exponentiatedgradient", "dalelangevin", "normalizedgd", "sgld")
+STATELESS = ("sgd", "exponentiatedgradient", "dalelangevin", "normalizedgd", "sgld", "egpm")
 JOINT = "normalizedgd"
 GLIDES = ("triplemomentum", "acceleratedsgd", "optimisticamsgrad", "schedulefreeadamw")
 
@@ -109,6 +109,7 @@ CASES = [
     Case("normalizedgd", lr=1e-2),
     Case("curlsgd", lr=1e-2, options={"fraction": 0.3}),
     Case("sgld", lr=1e-2, options={"temperature": 0.0}),
+    Case("egpm", lr=1e-1),
 ]
 
 VARIANTS = [
@@ -146,6 +147,7 @@ VARIANTS = [
     Case("classp", lr=1e-1, options={"gate": "tensor"}),
     Case("aegd", lr=1e-2, options={"preconditioner": "identity", "c": 2.0}),
     Case("aegd", lr=1e-2, options={"preconditioner": "log_barrier", "conserve_sum": True}),
+    Case("aegd", lr=1e-2, options={"momentum": 0.9}),
     Case("exponentiatedgradient", lr=1e-2, options={"momentum": 0.9, "nesterov": True}),
     Case("exponentiatedgradient", lr=1e-2, options={"momentum": 0.9, "dampening": 0.3}),
     Case("exponentiatedgradient", lr=1e-2, options={"base": "adamw"}),
@@ -158,6 +160,7 @@ VARIANTS = [
     Case("optimisticamsgrad", lr=1e-2, options={"history": 2, "lam": 1e-3}),
     Case("adaptivebraking", lr=1e-2, options={"rho": 2.0, "momentum": 0.5}),
     Case("adaptivebraking", lr=1e-2, options={"rho": 0.0}),
+    Case("adaptivebraking", lr=1e-2, options={"granularity": "filter"}),
     Case("randomscalingsgd", lr=1e-2, options={"average": True, "momentum": 0.5}),
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "method": "heavy_ball"}),
     Case("triplemomentum", lr=0.5, options={"L": 10.0, "method": "nesterov"}),
@@ -174,6 +177,11 @@ VARIANTS = [
         lr=1e-2,
         options={"average": True, "preconditioner": "rmsprop", "temperature": 0.0},
     ),
+]
+
+VARIANTS += [
+    Case("egpm", lr=1e-1, options={"total": 30.0, "scale": 1.0}),
+    Case("egpm", lr=1.0, options={"max_log_step": 0.1}),
 ]
 
 ROWS = {case.rule: case for case in CASES}

@@ -13,7 +13,7 @@ import torch
 from optim.harness import feed, gradients, parameters, wide
 from torch.nn import Parameter
 
-from thalweg import optim, steps
+from thalweg import _core, optim, steps
 
 F64 = torch.float64
 
@@ -314,6 +314,29 @@ def test_aegd_says_what_it_wants(force_plain, monkeypatch):
         optim.AEGD([p], conserve_sum=True)
 
 
+def test_the_energy_of_aegd_sinks_with_momentum_too():
+    for lr in (0.05, 5.0):
+        p = Parameter(torch.linspace(-1, 1, 7, dtype=F64))
+        optimizer = optim.AEGD([p], lr=lr, momentum=0.9)
+        energies, velocity = [], torch.zeros(7, dtype=F64)
+        for _ in range(40):
+            old = p.detach().clone()
+            loss = quadratic(optimizer, p, torch.linspace(1, 5, 7, dtype=F64), 0.5, 1)[0]
+            d = torch.linspace(1, 5, 7, dtype=F64) * (old - 0.5) / (2 * math.sqrt(loss + 1.0))
+            velocity = 0.9 * velocity + d
+            energies.append(optimizer.state[p]["energy"].clone())
+            torch.testing.assert_close(optimizer.state[p]["momentum_buffer"], velocity)
+            torch.testing.assert_close(old - p.detach(), 2 * lr * energies[-1] * velocity)
+        assert all((b <= a).all() and (b > 0).all() for a, b in itertools.pairwise(energies))
+        optimizer.reset_energy()
+        assert (optimizer.state[p]["energy"] == -1).all()
+    message = "momentum must be 0 with a preconditioner, got 0.9; leave one of them out"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        optim.AEGD([p], momentum=0.9, preconditioner="identity")
+    with pytest.raises(ValueError, match=re.escape("momentum must be in [0, 1), got 1.0")):
+        optim.AEGD([p], momentum=1.0)
+
+
 # Signs
 
 
@@ -373,6 +396,40 @@ def test_dale_langevin_samples_a_log_normal():
 
 
 # Noise
+
+
+def philox(seed, stream, blocks):
+    """Four words for each block (Salmon et al. 2011), in Python integers."""
+    out = []
+    for block in blocks:
+        c = [block % 2**32, block >> 32, stream % 2**32, stream >> 32]
+        k = [seed % 2**32, seed >> 32]
+        for _ in range(10):
+            a, b = c[0] * 0xD2511F53, c[2] * 0xCD9E8D57
+            c = [(b >> 32) ^ c[1] ^ k[0], b % 2**32, (a >> 32) ^ c[3] ^ k[1], a % 2**32]
+            k = [(k[0] + 0x9E3779B9) % 2**32, (k[1] + 0xBB67AE85) % 2**32]
+        out.append(c)
+    return np.array(out, dtype=np.float64)
+
+
+def test_noise_is_that_of_its_formula():
+    n, seed, stream = 300, 2**33 + 5, (3 << 40) + 7
+    draws = np.empty(n)
+    _core.optim_noise(draws, seed, stream)
+    i = np.arange(n)
+    words = philox(seed, stream, [int(k) for k in 16 * (i // 64) + i % 16])
+    part = i % 64 // 16
+    u = (words[i, part // 2] + 0.5) / 2**32
+    turns = np.floor(words[i, 2 + part // 2] / 256) / 2**24
+    wave = np.where(part % 2 == 0, np.cos(2 * np.pi * turns), np.sin(2 * np.pi * turns))
+    np.testing.assert_allclose(draws, np.sqrt(-2 * np.log(u)) * wave, rtol=0, atol=2e-6)
+    # A step draws the same numbers in either type, parameter 0 in step 1.
+    _core.optim_noise(draws, 9, 1)
+    for dtype in (torch.float32, F64):
+        p = Parameter(torch.zeros(n, dtype=dtype))
+        p.grad = torch.zeros(n, dtype=dtype)
+        optim.SGLD([p], lr=0.5, temperature=1.0, seed=9).step()
+        np.testing.assert_allclose(wide(p), draws, rtol=1e-7 if dtype == torch.float32 else 1e-15)
 
 
 @pytest.mark.parametrize("lr", [0.01, 0.5])

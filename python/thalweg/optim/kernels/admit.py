@@ -98,12 +98,14 @@ class Plan:
         self.rule: Rule = rules()[group["rule"]]
         traits = _core.optim_traits(self.rule.name, self.group)
         self.measures = traits["measured"] is not None
-        self.joint = self.measures and traits["joint"]
+        self.joint = self.measures and traits["scope"] == "call"
         self.specs = _core.optim_states(self.rule.name, self.group)
         self.scalars = traits["scalars"]
         self.random = precision.is_random(group)
         self.counts = self.rule.counts or self.random
-        self.covered = class_of(optimizer, group).finish is None
+        matrix = class_of(optimizer, group).finish is not None
+        filters = self.measures and traits["scope"] == "filter"
+        self.covered = not matrix and not filters and group["update_sign"] is None
         self.seed = traits["noise"]
         self.host = TorchHost(optimizer)
         # What the way to store depends on, beside the tensors.
@@ -214,7 +216,7 @@ def take(
 def _noise(p: Tensor, seed: int, stream: int) -> Tensor:
     """Return normal numbers in the order of indices, whatever that of memory, as the core does."""
     draws = np.empty(p.numel())
-    _core.optim_normal(draws, seed, stream)
+    _core.optim_noise(draws, seed, stream)
     noise = torch.empty_like(p, dtype=torch.float32, requires_grad=False)
     return noise.copy_(torch.from_numpy(draws).reshape(p.shape))
 
