@@ -76,8 +76,8 @@ __all__ = [
     "optim_decode",
     "optim_dither",
     "optim_encode",
-    "optim_noise",
     "optim_formula",
+    "optim_noise",
     "optim_normal",
     "optim_products",
     "optim_rules",
@@ -607,7 +607,6 @@ def optim_dither(parameter: int, slot: int, step: int) -> tuple[int, int]: ...
 def optim_encode(
     values: NDArray[np.float32], codes: NDArray[np.uint8], scales: NDArray[np.float32]
 ) -> None: ...
-def optim_noise(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_formula(
     rule: str,
     hyper: dict[Any, Any],
@@ -621,6 +620,7 @@ def optim_formula(
     grad_scale: float,
     norm: float | None,
 ) -> Any: ...
+def optim_noise(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_normal(out: NDArray[np.float64], seed: int, stream: int) -> None: ...
 def optim_products(
     g: list[Any], other: list[Any], former: list[Any] | None = None

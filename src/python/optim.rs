@@ -170,7 +170,8 @@ fn optim_states(
 /// formula uses, or None; `measured`: how many states it measures, None if it does not measure;
 /// `pointwise`: whether it steps coordinate by coordinate;
 /// `own_decay`: whether it applies the decay itself; `views`: None, or for "eval" and for "train" a
-/// list of (buffer, [(buffer, weight)]); `joint`: whether it measures over all its tensors together.
+/// list of (buffer, [(buffer, weight)]); `scope`: what it measures over,
+/// "tensor", "filter" (slices along the first axis) or "call" (all its tensors).
 #[pyfunction]
 fn optim_traits<'py>(
     py: Python<'py>,
@@ -186,8 +187,12 @@ fn optim_traits<'py>(
     traits.set_item("scalars", scalars)?;
     traits.set_item("noise", rule.noise())?;
     traits.set_item("measured", rule.measured())?;
-    traits.set_item("joint", rule.scope() == Scope::Call)?;
-    traits.set_item("by_filter", rule.scope() == Scope::Filter)?;
+    let scope = match rule.scope() {
+        Scope::Tensor => "tensor",
+        Scope::Filter => "filter",
+        Scope::Call => "call",
+    };
+    traits.set_item("scope", scope)?;
     traits.set_item("pointwise", pointwise(&*rule, &states))?;
     traits.set_item("own_decay", rule.decays(modifiers.decay))?;
     match rule.views() {

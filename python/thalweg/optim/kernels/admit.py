@@ -98,14 +98,14 @@ class Plan:
         self.rule: Rule = rules()[group["rule"]]
         traits = _core.optim_traits(self.rule.name, self.group)
         self.measures = traits["measured"] is not None
-        self.joint = self.measures and traits["joint"]
+        self.joint = self.measures and traits["scope"] == "call"
         self.specs = _core.optim_states(self.rule.name, self.group)
         self.scalars = traits["scalars"]
         self.random = precision.is_random(group)
         self.counts = self.rule.counts or self.random
-        signed = self.group["update_sign"] is not None
-        self.covered = class_of(optimizer, group).finish is None and not signed
-        self.covered = self.covered and not traits["by_filter"]
+        matrix = class_of(optimizer, group).finish is not None
+        filters = self.measures and traits["scope"] == "filter"
+        self.covered = not matrix and not filters and group["update_sign"] is None
         self.seed = traits["noise"]
         self.host = TorchHost(optimizer)
         # What the way to store depends on, beside the tensors.
