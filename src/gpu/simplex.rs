@@ -1,4 +1,4 @@
-//! Rows onto the simplex, a row a workgroup: [`crate::project::simplex`] in pairs of floats.
+//! Rows onto the simplex, a row a workgroup: `project::simplex` in pairs of floats.
 
 use super::device::Device;
 use super::kernel::{PAIR, ZERO, fits, launch, room};
