@@ -90,7 +90,7 @@ lint: lint-rust lint-python check-stubs
 lint-rust: $(STAMPS)/venv
 	@$(PHASE) "cargo fmt" cargo fmt --check
 	@$(PHASE) "clippy" cargo clippy --locked --quiet --all-targets --all-features -- -D warnings
-	@$(PHASE) "rustdoc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps
+	@$(PHASE) "rustdoc" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --quiet --no-deps --all-features
 
 lint-python: $(STAMPS)/packages-$(EXTRAS) $(STAMPS)/build
 	@$(PHASE) "ruff check" $(BIN)/ruff check

@@ -6,7 +6,7 @@
 //!
 //!   C = A A', A = L sqrt(v), L lower triangular with a unit diagonal
 //!   x_i = m + sigma A z_i,  y_i = (x_i - m) / sigma,  y = sum over w_i > 0 of w_i y_i,  m += sigma y
-//!   p_s, p_c, h, sigma, w_i: see [`recombination`](super::recombination), A^-1 y for p_s
+//!   p_s, p_c, h, sigma, w_i: see [`recombination`], A^-1 y for p_s
 //!   C = (1 - c_1 + (1 - h) c_1 c_c (2 - c_c) - c_mu sum w_i) C + c_1 p_c p_c' + c_mu sum w_i s_i y_i y_i'
 //!   s_i = 1, or d / |A^-1 y_i|^2 where w_i < 0
 //!   c_1 = 2 / ((d + 1.3)^2 + mu_w),  c_mu = min(1 - c_1, 2 (1/4 + mu_w + 1 / mu_w - 2) / ((d + 2)^2 + mu_w))

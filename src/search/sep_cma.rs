@@ -4,7 +4,7 @@
 //! PPSN X; the names are those of the paper.
 //!
 //!   x_i = m + sigma sqrt(C) z_i,  y_i = (x_i - m) / sigma,  y = sum over w_i > 0 of w_i y_i,  m += sigma y
-//!   p_s, p_c, h, sigma, w_i: see [`recombination`](super::recombination), y / sqrt(C) for p_s
+//!   p_s, p_c, h, sigma, w_i: see [`recombination`], y / sqrt(C) for p_s
 //!   C = (1 - c_1 - c_mu sum w_i) C + c_1 p_c^2 + c_mu sum w_i s_i y_i^2
 //!   s_i = 1, or d / |y_i / sqrt(C)|^2 where w_i < 0
 //!   c_1 = c / mu_w,  c_mu = c (1 - 1 / mu_w),  c = (d + 2) / 3 times the rate of the full
