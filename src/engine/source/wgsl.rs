@@ -27,14 +27,9 @@ fn exponential(x: vec4<f32>) -> vec4<f32> {
     let y = clamp(x, vec4<f32>(-104.0), vec4<f32>(89.0));
     let k = round(y * 1.4426950408889634);
     let r = (y - k * 0.693359375) - k * -2.12194440e-4;
-    var sum = vec4<f32>(1.0 / 5040.0);
-    sum = sum * r + 1.0 / 720.0;
-    sum = sum * r + 1.0 / 120.0;
-    sum = sum * r + 1.0 / 24.0;
-    sum = sum * r + 1.0 / 6.0;
-    sum = sum * r + 0.5;
-    sum = sum * r + 1.0;
-    sum = sum * r + 1.0;
+    let square = r * r;
+    let rest = (1.0 / 24.0 + r * (1.0 / 120.0)) + square * (1.0 / 720.0 + r * (1.0 / 5040.0));
+    let sum = 1.0 + (r + square * ((0.5 + r * (1.0 / 6.0)) + square * rest));
     let whole = vec4<i32>(k);
     let half = whole >> vec4<u32>(1u);
     let first = bitcast<vec4<f32>>((half + 127) << vec4<u32>(23u));

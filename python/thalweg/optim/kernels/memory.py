@@ -269,14 +269,9 @@ def exponential(x: tl.tensor) -> tl.tensor:
     shifted = y * 1.44269504 + 12582912.0
     k = shifted - 12582912.0
     r = (y - k * 0.693359375) - k * -2.1219444e-4
-    total = r * 0.0 + 1.0 / 5040.0
-    total = total * r + 1.0 / 720.0
-    total = total * r + 1.0 / 120.0
-    total = total * r + 1.0 / 24.0
-    total = total * r + 1.0 / 6.0
-    total = total * r + 0.5
-    total = total * r + 1.0
-    total = total * r + 1.0
+    square = r * r
+    rest = (1.0 / 24.0 + r * (1.0 / 120.0)) + square * (1.0 / 720.0 + r * (1.0 / 5040.0))
+    total = 1.0 + (r + square * ((0.5 + r * (1.0 / 6.0)) + square * rest))
     whole = bits(shifted) - 0x4B400000
     half = whole >> 1
     scaled = total * single((half + 127) << 23) * single((whole - half + 127) << 23)
