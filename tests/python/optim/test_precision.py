@@ -67,12 +67,15 @@ def test_a_step_is_that_of_full_precision_and_then_rounds(case, state_dtype, opt
     shapes = shapes_of(case)
     params = parameters(shapes, torch.float32)
     optimizer = build(case, params, state_dtype=state_dtype, **options)
+    scope = _core.optim_traits(optimizer.rule, optimizer.param_groups[0])["scope"]
+    # Blocks of codes do not end where filters end; plain torch steps such parameters.
+    apart = 1e-5 if scope == "filter" and state_dtype == "int8" else 0.0
     for row in gradients(shapes, torch.float32, 5):
         other, copies = twin(case, optimizer, params, **options)
         feed(other, copies, [row])
         feed(optimizer, params, [row])
         for p, q in zip(params, copies, strict=True):
-            assert torch.equal(p, q)
+            assert distance(p.detach(), q.detach()) <= apart
             full, stored = values(other, q), values(optimizer, p)
             assert sorted(full) == sorted(stored)
             for name, x in full.items():
