@@ -437,6 +437,9 @@ def _rank(rank, port, results):
         losses = (model(x) - 1).square().mean(0)
         ag.backward(losses, model.parameters(), ag.UPGrad(), sync="mean", memory=memory)
         results[rank, memory] = [p.grad.tolist() for p in model.parameters()]
+    # No rank leaves while another still talks to it, and nothing holds the group that goes.
+    del model, losses
+    dist.barrier()
     dist.destroy_process_group()
 
 
