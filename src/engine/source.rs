@@ -15,13 +15,19 @@ pub trait Dialect {
     /// A constant of the formula.
     fn constant(&self, value: f64) -> String;
     /// A scalar of the step, by its number.
-    fn uniform(&self, number: usize) -> String;
+    fn uniform(&self, number: usize) -> String {
+        format!("u{number}")
+    }
     /// An element read from memory, by its number: x, g, then the states.
-    fn input(&self, number: usize) -> String;
+    fn input(&self, number: usize) -> String {
+        format!("i{number}")
+    }
     /// A function of one value or mask.
     fn unary(&self, function: Unary, a: &str) -> String;
     /// A function of two values or masks.
-    fn binary(&self, function: Binary, a: &str, b: &str) -> String;
+    fn binary(&self, function: Binary, a: &str, b: &str) -> String {
+        infix(function, a, b)
+    }
     /// `yes` where the mask holds, else `no`.
     fn select(&self, mask: &str, yes: &str, no: &str) -> String;
     /// A sum or difference that is itself a term of one. Where a compiler takes the liberty to
@@ -31,6 +37,22 @@ pub trait Dialect {
     }
     /// The statement that gives a value its name, without the end of the line.
     fn define(&self, name: &str, value: &str) -> String;
+}
+
+/// An operation between its operands, as most languages write it.
+fn infix(function: Binary, a: &str, b: &str) -> String {
+    let sign = match function {
+        Binary::Add => "+",
+        Binary::Sub => "-",
+        Binary::Mul => "*",
+        Binary::Div => "/",
+        Binary::Lt => "<",
+        Binary::Le => "<=",
+        Binary::Eq => "==",
+        Binary::And => "&",
+        Binary::Or => "|",
+    };
+    format!("{a} {sign} {b}")
 }
 
 /// A printed formula.

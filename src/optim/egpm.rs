@@ -16,6 +16,7 @@
 //! Memory: none, or with total one buffer and a pass for a sum. Deviations: the pair starts from x and
 //! b, not from U / 2d each.
 
+use super::modifiers::clipped;
 use super::prelude::*;
 
 rule! {
@@ -44,10 +45,7 @@ impl EGPM {
             let small = T::select(large.eq(zero), zero, b * b / large);
             let minus = x.lt(zero);
             let (p, q) = (T::select(minus, small, large), T::select(minus, large, small));
-            let e = -(lr * g);
-            // Neither comparison holds for NaN, which stays.
-            let e = T::select(e.gt(limit), limit, e);
-            let up = T::select(e.lt(-limit), -limit, e).exp();
+            let up = clipped(-(lr * g), limit).exp();
             let down = one / up;
             // Not x - (p up - q down), which is not quite 0 without a gradient.
             [p * (one - up) - q * (one - down), p * up + q * down]

@@ -244,7 +244,9 @@ pub(crate) fn agree<T: Real>(u: T, g: T) -> T::Mask {
 /// Within `limit` of 0; NaN stays.
 #[inline(always)]
 pub(crate) fn clipped<T: Real>(g: T, limit: T) -> T {
-    g.min(limit).max(-limit)
+    // Neither comparison holds for NaN, which stays.
+    let g = T::select(g.gt(limit), limit, g);
+    T::select(g.lt(-limit), -limit, g)
 }
 
 /// A step masked by agreement.

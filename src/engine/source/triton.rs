@@ -3,7 +3,7 @@
 //! Exponential and logarithm are functions of a module `memory`, which must be in scope: they have
 //! the bits of [`Real`](crate::engine::Real), as division and square root, rounded to nearest, do.
 
-use super::Dialect;
+use super::{Dialect, infix};
 use crate::engine::trace::{Binary, Unary};
 
 /// Triton whose uniforms are `u0`, `u1`, ... and whose inputs are `i0`, `i1`, ...
@@ -27,12 +27,6 @@ impl Dialect for Triton {
             )
         }
     }
-    fn uniform(&self, number: usize) -> String {
-        format!("u{number}")
-    }
-    fn input(&self, number: usize) -> String {
-        format!("i{number}")
-    }
     fn unary(&self, function: Unary, a: &str) -> String {
         match function {
             Unary::Neg => format!("-({a})"),
@@ -44,18 +38,10 @@ impl Dialect for Triton {
         }
     }
     fn binary(&self, function: Binary, a: &str, b: &str) -> String {
-        let sign = match function {
-            Binary::Add => "+",
-            Binary::Sub => "-",
-            Binary::Mul => "*",
-            Binary::Div => return format!("tl.div_rn({a}, {b})"),
-            Binary::Lt => "<",
-            Binary::Le => "<=",
-            Binary::Eq => "==",
-            Binary::And => "&",
-            Binary::Or => "|",
-        };
-        format!("{a} {sign} {b}")
+        match function {
+            Binary::Div => format!("tl.div_rn({a}, {b})"),
+            _ => infix(function, a, b),
+        }
     }
     fn select(&self, mask: &str, yes: &str, no: &str) -> String {
         format!("tl.where({mask}, {yes}, {no})")

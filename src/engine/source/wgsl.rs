@@ -5,7 +5,7 @@
 //! makes infinity and NaN, which the language has no constants for.
 
 use super::Dialect;
-use crate::engine::trace::{Binary, Unary};
+use crate::engine::trace::Unary;
 
 /// WGSL whose uniforms are `u0`, `u1`, ... and whose inputs are `i0`, `i1`, ...; `zero`, which has to
 /// be a `u32` that is 0 but comes from memory, keeps compilers from cancelling terms of sums.
@@ -66,12 +66,6 @@ impl Dialect for Wgsl {
             format!("special({:#x}u)", single.to_bits())
         }
     }
-    fn uniform(&self, number: usize) -> String {
-        format!("u{number}")
-    }
-    fn input(&self, number: usize) -> String {
-        format!("i{number}")
-    }
     fn unary(&self, function: Unary, a: &str) -> String {
         match function {
             Unary::Neg => format!("-{a}"),
@@ -81,20 +75,6 @@ impl Dialect for Wgsl {
             Unary::Ln => format!("logarithm({a})"),
             Unary::Not => format!("!{a}"),
         }
-    }
-    fn binary(&self, function: Binary, a: &str, b: &str) -> String {
-        let sign = match function {
-            Binary::Add => "+",
-            Binary::Sub => "-",
-            Binary::Mul => "*",
-            Binary::Div => "/",
-            Binary::Lt => "<",
-            Binary::Le => "<=",
-            Binary::Eq => "==",
-            Binary::And => "&",
-            Binary::Or => "|",
-        };
-        format!("{a} {sign} {b}")
     }
     fn select(&self, mask: &str, yes: &str, no: &str) -> String {
         format!("select({no}, {yes}, {mask})")

@@ -5,8 +5,6 @@
 @group(0) @binding(1) var<storage, read> outputs: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<vec2<f32>>;
 
-var<workgroup> sums: array<vec2<f32>, 64>;
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -31,15 +29,8 @@ fn main(
         store(n, loss);
         sum = add_pairs(sum, change);
     }
-    sums[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if lane < half {
-            sums[lane] = add_pairs(sums[lane], sums[lane + half]);
-        }
-        workgroupBarrier();
-    }
+    let whole = total(lane, sum);
     if lane == 0u {
-        out[row] = sums[0];
+        out[row] = whole;
     }
 }

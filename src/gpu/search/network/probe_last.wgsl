@@ -3,8 +3,6 @@
 
 @group(0) @binding(7) var<storage, read_write> out: array<vec2<f32>>;
 
-var<workgroup> sums: array<vec2<f32>, 64>;
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -24,15 +22,8 @@ fn main(
             sum = add_pairs(sum, two_sum(sample_loss(n), -base_loss(n)));
         }
     }
-    sums[lane] = sum;
-    workgroupBarrier();
-    for (var half = 32u; half > 0u; half /= 2u) {
-        if lane < half {
-            sums[lane] = add_pairs(sums[lane], sums[lane + half]);
-        }
-        workgroupBarrier();
-    }
+    let whole = total(lane, sum);
     if lane == 0u {
-        out[place] = sums[0];
+        out[place] = whole;
     }
 }

@@ -10,6 +10,7 @@ const TRAIN: &str = include_str!("train.wgsl");
 const LAYER: &str = include_str!("layer.wgsl");
 const HEAD: &str = include_str!("head.wgsl");
 const ABOVE: &str = include_str!("above.wgsl");
+const TOTAL: &str = include_str!("total.wgsl");
 const LAST: &str = include_str!("probe_last.wgsl");
 const CODES: &str = include_str!("probe_codes.wgsl");
 const SUMS: &str = include_str!("sum_rows.wgsl");
@@ -65,7 +66,7 @@ fn text(stage: &Stage<'_>, unit: &Unit, keep: bool, put: &str) -> String {
 
 /// Probes of `stage` below `next`, the last layer, or of the last layer itself.
 pub fn probe_last(stage: &Stage<'_>, next: Option<&Stage<'_>>, loss: Loss) -> String {
-    format!("{}{LAST}", filled(stage, next, loss))
+    format!("{}{TOTAL}{LAST}", filled(stage, next, loss))
 }
 
 /// The same for a unit of so many outputs: losses of samples instead of sums.
@@ -80,7 +81,7 @@ pub fn probe_codes(
 
 /// Sums of rows.
 pub fn sum_rows() -> String {
-    format!("{ZERO}{PAIR}{SUMS}")
+    format!("{ZERO}{PAIR}{TOTAL}{SUMS}")
 }
 
 /// What brings the outputs of the network about, and their loss.
@@ -138,7 +139,7 @@ pub fn loss_rows(loss: Loss, outputs: usize, mode: Mode) -> String {
     format!(
         "const MODE = {}u;\n\
          @group(0) @binding(0) var<storage, read> params: array<u32>;\n\
-         fn store(n: u32, loss: f32) {{\n    {store}\n}}\n{ZERO}{PRELUDE}{PAIR}{}{ROWS}",
+         fn store(n: u32, loss: f32) {{\n    {store}\n}}\n{ZERO}{PRELUDE}{PAIR}{}{TOTAL}{ROWS}",
         mode as u32,
         losses(loss, outputs, 2, access),
     )
